@@ -1,0 +1,93 @@
+"""Lamina: neural networks on JAX, from data to a trained and honestly measured model.
+
+    import lamina as lm
+
+    net = lm.Sequential(lm.Conv(32, 3), lm.relu, lm.MaxPool(2), lm.Flatten(), lm.Dense(10))
+    run = lm.fit(net, (images, labels))
+    run.model.predict(new_images)
+
+Every name is loaded when it is first used, so that ``import lamina`` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lamina import data, errors, initializers, kernels, layers, losses, metrics, optim
+    from lamina.layers import *  # noqa: F403
+    from lamina.model import Model, load
+    from lamina.summary import summary
+    from lamina.train import Run, find_learning_rate, fit
+
+    __version__: str
+
+__all__ = [  # noqa: F405
+    "Auxiliary",
+    "Context",
+    "Dense",
+    "Function",
+    "Graph",
+    "Layer",
+    "Merge",
+    "Model",
+    "Parallel",
+    "Residual",
+    "Run",
+    "Sequential",
+    "Tape",
+    "Tied",
+    "TimeDistributed",
+    "data",
+    "errors",
+    "find_learning_rate",
+    "fit",
+    "initializers",
+    "kernels",
+    "layers",
+    "load",
+    "losses",
+    "metrics",
+    "optim",
+    "summary",
+]
+
+_MODULES = frozenset({"data", "errors", "initializers", "kernels", "layers", "losses", "metrics", "optim"})
+# Where a name comes from; the others come from lamina.layers.
+_HOMES = {
+    "Model": "lamina.model",
+    "Run": "lamina.train",
+    "find_learning_rate": "lamina.train",
+    "fit": "lamina.train",
+    "load": "lamina.model",
+    "summary": "lamina.summary",
+}
+
+if not TYPE_CHECKING:  # type checkers are told the names above, and would take any name from this function
+
+    def __getattr__(name: str) -> Any:
+        if name == "__version__":
+            value = _version()
+        elif name in _MODULES:
+            value = importlib.import_module(f"lamina.{name}")
+        elif name in __all__:
+            value = getattr(importlib.import_module(_HOMES.get(name, "lamina.layers")), name)
+        else:
+            raise AttributeError(f"module 'lamina' has no attribute {name!r}", name=name, obj=sys.modules[__name__])
+        globals()[name] = value
+        return value
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]
+
+
+def _version() -> str:
+    from importlib import metadata
+
+    try:
+        return metadata.version("lamina")
+    except metadata.PackageNotFoundError:  # used from its sources, without having been installed
+        return "0+source"
