@@ -127,7 +127,8 @@ def _with_implicit_promotion(inner: optax.GradientTransformation) -> optax.Gradi
 
     def update(updates: Any, state: Any, params: Any = None, **extra: Any) -> tuple[Any, Any]:
         with jax.numpy_dtype_promotion("standard"):
-            return inner.update(updates, state, params, **extra)
+            updates, state = inner.update(updates, state, params, **extra)
+        return updates, state
 
     return optax.GradientTransformationExtraArgs(inner.init, update)
 

@@ -198,10 +198,11 @@ class Lion(Optimizer):
 class Muon(Optimizer):
     """Nesterov's momentum whose matrices are made near-orthogonal by five Newton-Schulz iterations.
 
-    ``w ← w − rate · (0.2 · √max(fan_in, fan_out) · orthogonal(m) + weight_decay · w)``, m the momentum; the factor gives the
-    updates the size of Adam's, so that one learning rate serves both. A convolution's kernel counts as a matrix of all
-    its axes but the last by its last. Everything else (biases, norms, embedding tables: whatever has fewer than two
-    axes or is not named a kernel or weight) is trained with Adam, with Nesterov's momentum and without decay.
+    ``w ← w − rate · (0.2 · √max(fan_in, fan_out) · orthogonal(m) + weight_decay · w)`` with m the momentum; the factor
+    gives the updates the size of Adam's, so that one learning rate serves both. A convolution's kernel counts as a
+    matrix of all its axes but the last by its last. Everything else (biases, norms, embedding tables: whatever has
+    fewer than two axes or is not named a kernel or weight) is trained with Adam, with Nesterov's momentum and without
+    decay.
 
     Source: Jordan et al. 2024, https://kellerjordan.github.io/posts/muon; the factor: Liu et al. 2025,
     arXiv:2502.16982.
