@@ -1,0 +1,245 @@
+"""What all kinds of data have in common: splits, preprocessing, targets, the data card."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, ClassVar, Literal, Protocol, TypeAlias
+
+import jax
+import numpy as np
+
+from lamina.config import Config
+from lamina.errors import DataError
+from lamina.layers.base import Spec
+
+__all__ = [
+    "ArraySplit",
+    "ClassTarget",
+    "Data",
+    "DataCard",
+    "Inputs",
+    "MultiLabelTarget",
+    "Preprocessing",
+    "Split",
+    "Target",
+    "Task",
+    "ValueTarget",
+]
+
+Task: TypeAlias = Literal["classify", "multilabel", "regress"]
+Encoded: TypeAlias = Any  # a pytree of NumPy arrays with a leading example axis
+
+
+class Preprocessing(Config):
+    """The way from raw input to the network's input, fitted on the training split, saved in the model file.
+
+    It has two halves: ``encode`` runs on the host and gives compact arrays (decoded pictures as uint8, say);
+    ``transform`` runs inside the compiled program and gives the network's input.
+    """
+
+    kind: ClassVar[str] = ""
+
+    def encode(self, raw: Any) -> Encoded:
+        """Raw examples → arrays with a leading example axis. Raises `DataError` for what cannot be used."""
+        raise NotImplementedError
+
+    def transform(self, x: Any) -> Any:
+        """Encoded batch → network input, as jax arrays, inside the compiled program."""
+        raise NotImplementedError
+
+    def input_spec(self) -> Spec:
+        """The network's input, without the batch axis."""
+        raise NotImplementedError
+
+    def gather(self, arguments: Sequence[str]) -> Inputs:
+        """What `lamina predict` was given on its command line (files, folders, "-" for standard input)."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Raw inputs to predict.
+
+    Attributes:
+        names: one per input, shown beside its prediction.
+        raw: what `Preprocessing.encode` takes; sliceable.
+        skipped: (name, reason) of what could not be read.
+        warnings: sentences for the person, such as on unseen categories.
+    """
+
+    names: tuple[str, ...]
+    raw: Any
+    skipped: tuple[tuple[str, str], ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+class Target(Config):
+    """What the network learns to say, and how its outputs read as an answer."""
+
+    task: ClassVar[Task]
+
+    @property
+    def units(self) -> int:
+        """How many outputs the network's last layer has."""
+        raise NotImplementedError
+
+    def encode(self, values: Any) -> np.ndarray:
+        """Raw labels or values → arrays for the loss. Raises `DataError` for a label that is not known."""
+        raise NotImplementedError
+
+
+def _indices(names: tuple[str, ...], values: Any) -> np.ndarray:
+    known = {name: index for index, name in enumerate(names)}
+    try:
+        return np.asarray([known[str(value)] for value in values], np.int32)
+    except KeyError as error:
+        raise DataError(f"The label {error.args[0]!r} is none of the {len(names)} classes {', '.join(names[:10])}.") from None
+
+
+@dataclass(frozen=True, repr=False)
+class ClassTarget(Target):
+    """One of several classes. Encoded: int32 class indices ``(n,)``.
+
+    Attributes:
+        names: class names in index order.
+    """
+
+    task: ClassVar[Task] = "classify"
+    names: tuple[str, ...]
+
+    @property
+    def units(self) -> int:
+        return len(self.names)
+
+    def encode(self, values: Any) -> np.ndarray:
+        return _indices(self.names, values)
+
+
+@dataclass(frozen=True, repr=False)
+class MultiLabelTarget(Target):
+    """Any number of labels at once. Raw: a sequence of label names per example. Encoded: float32 0/1 ``(n, labels)``."""
+
+    task: ClassVar[Task] = "multilabel"
+    names: tuple[str, ...]
+
+    @property
+    def units(self) -> int:
+        return len(self.names)
+
+    def encode(self, values: Any) -> np.ndarray:
+        encoded = np.zeros((len(values), len(self.names)), np.float32)
+        for row, labels in enumerate(values):
+            encoded[row, _indices(self.names, labels)] = 1.0
+        return encoded
+
+
+@dataclass(frozen=True, repr=False)
+class ValueTarget(Target):
+    """One or several real values, standardised with the training split's mean and standard deviation.
+
+    Encoded: float32 ``(n, values)``, in standard deviations.
+
+    Attributes:
+        names: of the values.
+        mean, std: per value, in the target's own unit (after the logarithm where ``log``).
+        log: the network learns log(value): for positive values spread over orders of magnitude.
+    """
+
+    task: ClassVar[Task] = "regress"
+    names: tuple[str, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    log: bool = False
+
+    @property
+    def units(self) -> int:
+        return len(self.names)
+
+    def encode(self, values: Any) -> np.ndarray:
+        array = np.asarray(values, np.float64).reshape(len(values), len(self.names))
+        if self.log:
+            array = np.log(np.maximum(array, np.finfo(np.float64).tiny))
+        return ((array - np.asarray(self.mean)) / np.asarray(self.std)).astype(np.float32)
+
+    def decode(self, outputs: np.ndarray) -> np.ndarray:
+        """Network outputs ``(n, values)`` → values in the target's own unit, float64."""
+        values = np.asarray(outputs, np.float64).reshape(-1, len(self.names)) * self.std + self.mean
+        return np.exp(values) if self.log else values
+
+
+class Split(Protocol):
+    """One split of the data, encoded on demand.
+
+    Attributes:
+        targets: encoded, all in memory.
+        names: of the examples (file names, "row 17"), for reports.
+        in_memory: whether `read` is a mere look-up.
+    """
+
+    targets: np.ndarray
+    names: Sequence[str]
+    in_memory: bool
+
+    def __len__(self) -> int: ...
+
+    def read(self, indices: np.ndarray) -> Encoded:
+        """The encoded inputs at these indices, in their order. Safe to call from several threads."""
+        ...
+
+
+@dataclass(frozen=True)
+class ArraySplit:
+    """A split whose encoded inputs lie in memory."""
+
+    inputs: Encoded
+    targets: np.ndarray
+    names: Sequence[str] = ()
+    in_memory: bool = True
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def read(self, indices: np.ndarray) -> Encoded:
+        return jax.tree.map(lambda array: array[indices], self.inputs)
+
+
+@dataclass
+class DataCard:
+    """What a person should know of the data before trusting a result.
+
+    Attributes:
+        source: what was read.
+        kind: "image", "table" or "array".
+        splits: {"train" | "validation" | "test": {"examples": n, "classes": {name: count}}}.
+        split_rule: one sentence on how the splits were made.
+        facts: kind-specific facts (picture sizes, columns, …), JSON-able.
+        duplicates: {"within": n, "across": n, "examples": [[name, name], …]}: exact duplicates found, those across
+            given splits included.
+        skipped: (name, reason) of unreadable files.
+        warnings: sentences for the person (class imbalance, duplicates across given splits, …).
+    """
+
+    source: str
+    kind: str
+    splits: dict[str, dict[str, Any]] = field(default_factory=dict)
+    split_rule: str = ""
+    facts: dict[str, Any] = field(default_factory=dict)
+    duplicates: dict[str, Any] = field(default_factory=dict)
+    skipped: list[tuple[str, str]] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Data:
+    """Data ready to train on. ``test`` is None where there is none."""
+
+    train: Split
+    validation: Split
+    test: Split | None
+    preprocessing: Preprocessing
+    target: Target
+    card: DataCard
