@@ -10,17 +10,20 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 SOURCES := pyproject.toml CMakeLists.txt README.md LICENSE $(shell find src -type f -not -path '*/__pycache__/*')
 
+# The tests, and the examples in the installed package's docstrings.
+PYTEST := $(BIN)/python -m pytest tests --doctest-modules --pyargs lamina
+
 .PHONY: run test check lint format clean
 
 run: .venv/installed
 	$(BIN)/lamina train digits --out runs/digits --force
 
 test: lint
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(PYTEST) $(PYTEST_ARGS)
 
 # What to run while working: everything but the slow tests.
 check: lint
-	$(BIN)/python -m pytest -m "not slow" $(PYTEST_ARGS)
+	$(PYTEST) -m "not slow" $(PYTEST_ARGS)
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .
