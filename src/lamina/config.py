@@ -46,6 +46,10 @@ class Config:
         """Build an instance from its decoded fields (overridden where the constructor takes them otherwise)."""
         return cls(**fields)
 
+    def to_fields(self) -> dict[str, Any]:
+        """The fields to write (overridden by what cannot be written, to say why)."""
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+
     def __repr__(self) -> str:
         shown = []
         for field in dataclasses.fields(self):
@@ -65,7 +69,7 @@ def to_json(value: Any) -> Any:
         ConfigError: for a value that has no JSON form, such as a bare function.
     """
     if isinstance(value, Config):
-        fields = {field.name: to_json(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        fields = {name: to_json(item) for name, item in value.to_fields().items()}
         return {"type": type(value).__name__, **fields}
     if isinstance(value, tuple | list):
         return [to_json(item) for item in value]

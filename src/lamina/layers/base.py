@@ -236,9 +236,7 @@ def part_spec(name: str, part: Layer, in_spec: Spec) -> Spec:
         raise error.at(f"{name}.{error.path}" if error.path else f"{name} ({type(part).__name__})") from None
 
 
-def setup_part(
-    key: jax.Array, name: str, part: Layer, in_spec: Spec, params: Params, state: State
-) -> None:
+def setup_part(key: jax.Array, name: str, part: Layer, in_spec: Spec, params: Params, state: State) -> None:
     """Initialise the part into ``params`` and ``state``; its key depends on its name alone."""
     part_params, part_state = part.setup(fold(key, name), in_spec)
     if part_params:

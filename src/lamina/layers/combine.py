@@ -551,7 +551,9 @@ def _find(params: Params, path: str) -> jax.Array:
     value: Any = params
     for name in path.split("."):
         if not isinstance(value, dict) or name not in value:
-            known = [jax.tree_util.keystr(key, simple=True, separator=".") for key, _ in jax.tree.leaves_with_path(params)]
+            known = [
+                jax.tree_util.keystr(key, simple=True, separator=".") for key, _ in jax.tree.leaves_with_path(params)
+            ]
             raise ConfigError(f"Tied: the network has no parameter {path!r}.", nearest(path, known))
         value = value[name]
     return cast(jax.Array, value)

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import jax
 
-from lamina.errors import ConfigError, ShapeError
+from lamina.errors import ShapeError
 from lamina.initializers import HeNormal, Initializer, Zeros
+from lamina.layers._checks import check_floating, check_whole
 from lamina.layers.base import Context, Layer, Params, Spec, State, spec
 
 __all__ = ["Dense"]
@@ -27,7 +28,7 @@ class Dense(Layer):
     Shapes: ``(batch, ..., inputs)`` → ``(batch, ..., units)``.
 
     Raises:
-        ShapeError: for an input without a feature axis.
+        ShapeError: for an input without a feature axis, or not of floats.
     """
 
     units: int
@@ -36,12 +37,12 @@ class Dense(Layer):
     bias_init: Initializer = Zeros()
 
     def __post_init__(self) -> None:
-        if self.units < 1:
-            raise ConfigError(f"Dense needs at least one unit. Received: units={self.units}.")
+        check_whole("Dense", "units", self.units)
 
     def out_spec(self, in_spec: Spec) -> Spec:
         if not in_spec.shape:
             raise ShapeError("Dense expects at least one feature axis after the batch axis, got none.")
+        check_floating("Dense", in_spec.dtype)
         return spec((*in_spec.shape[:-1], self.units), in_spec.dtype)
 
     def setup(self, key: jax.Array, in_spec: Spec) -> tuple[Params, State]:
@@ -52,6 +53,7 @@ class Dense(Layer):
         return params, {}
 
     def forward(self, params: Params, state: State, x: jax.Array, ctx: Context) -> tuple[jax.Array, State]:
+        check_floating("Dense", x.dtype)
         kernel = params["kernel"].astype(x.dtype)
         if x.shape[-1:] != kernel.shape[:1]:
             raise ShapeError(

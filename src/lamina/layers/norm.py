@@ -1,0 +1,163 @@
+"""Normalisation: signals brought to mean 0 and variance 1."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from lamina.errors import ConfigError, ShapeError
+from lamina.layers._checks import check_floating, check_number
+from lamina.layers.base import Context, Layer, Params, Spec, State
+
+__all__ = ["BatchNorm", "LayerNorm"]
+
+
+@dataclass(frozen=True, repr=False)
+class BatchNorm(Layer):
+    """y = scale · (x - mean) / √(var + epsilon) + bias for each channel of the last axis.
+
+    In training mean and var are the batch's, over all axes but the last, and the running statistics follow them:
+    running = momentum · running + (1 - momentum) · batch. In evaluation they are the running ones. An empty batch is
+    passed through, and a batch of one value for each channel is turned into ``bias``: neither can be normalised.
+
+    Source: Ioffe & Szegedy 2015, arXiv:1502.03167.
+    Departures: var is the biased one (sum of squares / count) both in normalising and in the running statistics, as in
+    Keras; PyTorch (and the paper) keep a running var larger by count / (count - 1). PyTorch's momentum is 1 - ours.
+
+    Args:
+        momentum: weight kept on the old running statistics, 0 <= momentum <= 1.
+        epsilon: added to var.
+
+    State: ``{"mean", "var"}`` of shape ``(channels,)``, float32. Statistics are computed in float32 (float64 for
+    float64 inputs).
+
+    Shapes: ``(batch, ..., channels)`` → the same.
+    """
+
+    momentum: float = 0.9
+    epsilon: float = 1e-5
+
+    def __post_init__(self) -> None:
+        check_number("BatchNorm", "momentum", self.momentum, 0, 1)
+        _check_epsilon(self)
+
+    def out_spec(self, in_spec: Spec) -> Spec:
+        return _check_channels("BatchNorm", in_spec)
+
+    def setup(self, key: jax.Array, in_spec: Spec) -> tuple[Params, State]:
+        channels = in_spec.shape[-1:]
+        params = {"scale": jnp.ones(channels, jnp.float32), "bias": jnp.zeros(channels, jnp.float32)}
+        return params, {"mean": jnp.zeros(channels, jnp.float32), "var": jnp.ones(channels, jnp.float32)}
+
+    def forward(self, params: Params, state: State, x: jax.Array, ctx: Context) -> tuple[jax.Array, State]:
+        _check_input("BatchNorm", params["scale"], x)
+        wide = jnp.promote_types(x.dtype, jnp.float32)
+        scale, bias = params["scale"].astype(wide), params["bias"].astype(wide)
+        if not ctx.train or x.size == 0:
+            mean, var = state["mean"].astype(wide), state["var"].astype(wide)
+            return _normalise(x, scale * lax.rsqrt(var + self.epsilon), mean, bias), state
+        y, mean, var = _batch_norm(x, scale, bias, self.epsilon)
+        running = {
+            name: self.momentum * state[name] + (1 - self.momentum) * lax.stop_gradient(value).astype(jnp.float32)
+            for name, value in (("mean", mean), ("var", var))
+        }
+        return y, running
+
+
+def _normalise(x: jax.Array, scale: jax.Array, mean: jax.Array, bias: jax.Array) -> jax.Array:
+    return ((x.astype(mean.dtype) - mean) * scale + bias).astype(x.dtype)
+
+
+# The derivative is written out so that its transpose needs two passes over the batch, not four: 16 ms against 25 for
+# forward and backward on 64×32×32×64 with relu.
+@functools.partial(jax.custom_jvp, nondiff_argnums=(3,))
+def _batch_norm(
+    x: jax.Array, scale: jax.Array, bias: jax.Array, epsilon: float
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """y and the batch's mean and biased variance, in scale's dtype, in one pass over x.
+
+    The mean of squares loses its digits where the mean is large against the spread; any value of the channel taken
+    off first prevents it.
+    """
+    axes = tuple(range(x.ndim - 1))
+    shift = lax.stop_gradient(x[(0,) * (x.ndim - 1)]).astype(scale.dtype)
+    shifted = x.astype(scale.dtype) - shift
+    first = jnp.mean(shifted, axes)
+    var = jnp.maximum(jnp.mean(jnp.square(shifted), axes) - jnp.square(first), 0)
+    mean = first + shift
+    return _normalise(x, scale * lax.rsqrt(var + epsilon), mean, bias), mean, var
+
+
+@_batch_norm.defjvp
+def _batch_norm_jvp(
+    epsilon: float, primals: tuple[jax.Array, jax.Array, jax.Array], tangents: tuple[jax.Array, jax.Array, jax.Array]
+) -> tuple[tuple[jax.Array, jax.Array, jax.Array], tuple[jax.Array, jax.Array, jax.Array]]:
+    x, scale, bias = primals
+    axes = tuple(range(x.ndim - 1))
+    y, mean, var = _batch_norm(x, scale, bias, epsilon)
+    inverse = lax.rsqrt(var + epsilon)
+    unit = (x.astype(scale.dtype) - mean) * inverse
+    dx = tangents[0].astype(scale.dtype)
+    d_mean, d_unit = jnp.mean(dx, axes), jnp.mean(unit * dx, axes)
+    gain = scale * inverse
+    dy = gain * dx + unit * (tangents[1] - gain * d_unit) + (tangents[2] - gain * d_mean)
+    return (y, mean, var), (dy.astype(x.dtype), d_mean, 2 * d_unit / inverse)
+
+
+@dataclass(frozen=True, repr=False)
+class LayerNorm(Layer):
+    """y = scale · (x - mean) / √(var + epsilon) + bias, mean and (biased) var over the last axis of each example.
+
+    Source: Ba, Kiros & Hinton 2016, arXiv:1607.06450.
+
+    Args:
+        epsilon: added to var.
+
+    Shapes: ``(batch, ..., features)`` → the same. Statistics are computed in float32 (float64 for float64 inputs).
+    """
+
+    epsilon: float = 1e-5
+
+    def __post_init__(self) -> None:
+        _check_epsilon(self)
+
+    def out_spec(self, in_spec: Spec) -> Spec:
+        return _check_channels("LayerNorm", in_spec)
+
+    def setup(self, key: jax.Array, in_spec: Spec) -> tuple[Params, State]:
+        features = in_spec.shape[-1:]
+        return {"scale": jnp.ones(features, jnp.float32), "bias": jnp.zeros(features, jnp.float32)}, {}
+
+    def forward(self, params: Params, state: State, x: jax.Array, ctx: Context) -> tuple[jax.Array, State]:
+        _check_input("LayerNorm", params["scale"], x)
+        wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+        centred = wide - jnp.mean(wide, -1, keepdims=True)
+        unit = centred * lax.rsqrt(jnp.mean(jnp.square(centred), -1, keepdims=True) + self.epsilon)
+        y = unit * params["scale"].astype(wide.dtype) + params["bias"].astype(wide.dtype)
+        return y.astype(x.dtype), state
+
+
+def _check_epsilon(layer: BatchNorm | LayerNorm) -> None:
+    check_number(type(layer).__name__, "epsilon", layer.epsilon, low=0)
+    if layer.epsilon == 0:
+        raise ConfigError(f"{type(layer).__name__} needs a positive epsilon. Received: epsilon=0.")
+
+
+def _check_channels(who: str, in_spec: Spec) -> Spec:
+    if not in_spec.shape:
+        raise ShapeError(f"{who} expects at least one feature axis after the batch axis, got none.")
+    check_floating(who, in_spec.dtype)
+    return in_spec
+
+
+def _check_input(who: str, scale: jax.Array, x: jax.Array) -> None:
+    check_floating(who, x.dtype)
+    if x.shape[-1:] != scale.shape:
+        raise ShapeError(
+            f"{who} was made for {scale.shape[0]} channels in the last axis, got shape {tuple(x.shape)}.",
+            "Feed it the shape that the network was initialised with.",
+        )
