@@ -58,7 +58,7 @@ def _uniform(key: jax.Array, shape: tuple[int, ...], limit: float) -> jax.Array:
 
 
 def _normal(key: jax.Array, shape: tuple[int, ...], std: float) -> jax.Array:
-    return jnp.float32(std) * jax.random.normal(key, shape, jnp.float32)
+    return jax.random.normal(key, shape, jnp.float32) * jnp.asarray(std, jnp.float32)
 
 
 def _check_positive(owner: Initializer, name: str) -> None:
@@ -133,7 +133,8 @@ class TruncatedNormal(Initializer):
         _check_positive(self, "std")
 
     def __call__(self, key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
-        return jnp.float32(self.std) * jax.random.truncated_normal(key, -2.0, 2.0, shape, jnp.float32)
+        cut = jax.random.truncated_normal(key, -2.0, 2.0, shape, jnp.float32)
+        return cut * jnp.asarray(self.std, jnp.float32)
 
 
 @dataclass(frozen=True, repr=False)

@@ -25,7 +25,7 @@ def freeze_sizes(who: str, name: str, value: Any) -> Sizes:
         raise ConfigError(
             f"{who} needs a positive whole number, or one for each axis, for {name}. Received: {name}={value!r}."
         )
-    return sizes  # type: ignore[no-any-return]
+    return sizes
 
 
 def freeze_padding(who: str, value: Any) -> Padding:

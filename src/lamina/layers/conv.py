@@ -28,7 +28,7 @@ __all__ = ["Conv", "ConvTranspose"]
 
 @dataclass(frozen=True, repr=False)
 class Conv(Layer):
-    """Convolution: y[p, o] = b[o] + Σ over window offsets q and channels i of x[p · stride + q · dilation, i] W[q, i, o].
+    """Convolution: y[p, o] = b[o] + Σ x[p · stride + q · dilation, i] W[q, i, o] over window offsets q and channels i.
 
     (Strictly a cross-correlation, as everywhere in this field.) The input's rank decides between one, two and three
     dimensions. ``groups`` equal to the input's channels makes it depthwise.

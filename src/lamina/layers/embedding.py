@@ -53,7 +53,7 @@ class Embedding(Layer):
 
     def forward(self, params: Params, state: State, x: jax.Array, ctx: Context) -> tuple[jax.Array, State]:
         _check_integer(x.dtype)
-        if jnp.iinfo(x.dtype).bits < 32:
+        if x.dtype.itemsize < 4:
             x = x.astype(jnp.int32)
         # jnp.take lets negative indices count from the end.
         rows = jnp.where(x < 0, self.vocabulary, x)

@@ -78,7 +78,7 @@ def _normalise(x: jax.Array, scale: jax.Array, mean: jax.Array, bias: jax.Array)
 def _batch_norm(
     x: jax.Array, scale: jax.Array, bias: jax.Array, epsilon: float
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """y and the batch's mean and biased variance, in scale's dtype, in one pass over x.
+    """The normalised x and the batch's mean and biased variance, in scale's dtype, in one pass over x.
 
     The mean of squares loses its digits where the mean is large against the spread; any value of the channel taken
     off first prevents it.
