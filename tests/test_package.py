@@ -7,20 +7,24 @@ import importlib.metadata
 import importlib.util
 import os
 import pkgutil
+import re
 import shutil
 import subprocess
 import sys
 import tomllib
+import types
 import zipfile
 from importlib.resources import files
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
 import lamina as lm
 import lamina.layers
+from lamina import config
 
 ROOT = Path(__file__).parents[1]
 MODULES = sorted(module.name for module in pkgutil.walk_packages(lm.__path__, "lamina."))
@@ -145,3 +149,29 @@ def test_the_wheel_is_whole_with_and_without_a_compiler(compiler: str, tmp_path:
     assert {name for name in held if not name.startswith(info)} == package
     assert {"lamina/py.typed", "lamina/data/digits.npz", "lamina/data/SOURCES.md"} <= held
     assert {f"{info}entry_points.txt", f"{info}licenses/LICENSE"} <= held
+
+
+def python_blocks(document: str) -> list[str]:
+    return re.findall(r"^```python\n(.*?)^```", (ROOT / document).read_text(), flags=re.M | re.S)
+
+
+def test_the_readmes_network_runs() -> None:
+    describe, _, apply = python_blocks("README.md")
+    names = {"x": jax.numpy.ones((2, 32, 32, 3))}
+    exec(describe + apply, names)
+    assert names["logits"].shape == (2, 10)
+
+
+def test_the_layer_in_contributing_is_a_whole_layer(monkeypatch: pytest.MonkeyPatch) -> None:
+    (block,) = python_blocks("CONTRIBUTING.md")
+    monkeypatch.setattr(config, "_registry", dict(config._registry))
+    module = types.ModuleType("scale")
+    monkeypatch.setitem(sys.modules, "scale", module)  # a dataclass looks its module up
+    exec(block, module.__dict__)
+    layer = module.Scale()
+    params, state = layer.init(jax.random.key(0), (4,))
+    y, _ = layer.apply({"scale": 3 * params["scale"]}, state, jax.numpy.ones((2, 4)))
+    np.testing.assert_array_equal(y, np.full((2, 4), 3.0))
+    assert config.from_json(config.to_json(layer)) == layer
+    with pytest.raises(lm.errors.ShapeError, match="expects a channel axis"):
+        layer.init(jax.random.key(0), ())
