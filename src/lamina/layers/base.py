@@ -217,6 +217,7 @@ class Layer(Config):
         """
         if ctx is None:
             ctx = Context(train, key, "", tape)
+            x = jax.tree.map(jnp.asarray, x)  # NumPy's float64 is not a dtype that layers could cast to
         return self.forward(params, state, x, ctx)
 
     def count_parameters(self, in_shape: Any) -> int:
