@@ -75,9 +75,15 @@ class Inputs:
 
 
 class Target(Config):
-    """What the network learns to say, and how its outputs read as an answer."""
+    """What the network learns to say.
+
+    Attributes:
+        task: "classify", "multilabel" or "regress".
+        names: of the classes, labels or values.
+    """
 
     task: ClassVar[Task]
+    names: tuple[str, ...]
 
     @property
     def units(self) -> int:
@@ -88,13 +94,18 @@ class Target(Config):
         """Raw labels or values → arrays for the loss. Raises `DataError` for a label that is not known."""
         raise NotImplementedError
 
+    def decode(self, encoded: np.ndarray) -> np.ndarray:
+        """Encoded targets or values in the target's own unit; class indices and labels are already that."""
+        return encoded
+
 
 def _indices(names: tuple[str, ...], values: Any) -> np.ndarray:
     known = {name: index for index, name in enumerate(names)}
     try:
         return np.asarray([known[str(value)] for value in values], np.int32)
     except KeyError as error:
-        raise DataError(f"The label {error.args[0]!r} is none of the {len(names)} classes {', '.join(names[:10])}.") from None
+        shown = ", ".join(names[:10])
+        raise DataError(f"The label {error.args[0]!r} is none of the {len(names)} classes {shown}.") from None
 
 
 @dataclass(frozen=True, repr=False)
@@ -118,7 +129,7 @@ class ClassTarget(Target):
 
 @dataclass(frozen=True, repr=False)
 class MultiLabelTarget(Target):
-    """Any number of labels at once. Raw: a sequence of label names per example. Encoded: float32 0/1 ``(n, labels)``."""
+    """Any number of labels at once. Raw: a sequence of names per example. Encoded: float32 0/1 ``(n, labels)``."""
 
     task: ClassVar[Task] = "multilabel"
     names: tuple[str, ...]
@@ -162,9 +173,9 @@ class ValueTarget(Target):
             array = np.log(np.maximum(array, np.finfo(np.float64).tiny))
         return ((array - np.asarray(self.mean)) / np.asarray(self.std)).astype(np.float32)
 
-    def decode(self, outputs: np.ndarray) -> np.ndarray:
-        """Network outputs ``(n, values)`` → values in the target's own unit, float64."""
-        values = np.asarray(outputs, np.float64).reshape(-1, len(self.names)) * self.std + self.mean
+    def decode(self, encoded: np.ndarray) -> np.ndarray:
+        """Standardised values ``(n, values)`` → values in the target's own unit, float64."""
+        values: np.ndarray = np.asarray(encoded, np.float64).reshape(-1, len(self.names)) * self.std + self.mean
         return np.exp(values) if self.log else values
 
 
@@ -177,9 +188,14 @@ class Split(Protocol):
         in_memory: whether `read` is a mere look-up.
     """
 
-    targets: np.ndarray
-    names: Sequence[str]
-    in_memory: bool
+    @property
+    def targets(self) -> np.ndarray: ...
+
+    @property
+    def names(self) -> Sequence[str]: ...
+
+    @property
+    def in_memory(self) -> bool: ...
 
     def __len__(self) -> int: ...
 

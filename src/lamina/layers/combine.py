@@ -382,7 +382,7 @@ class Graph(Layer):
     def _layer(self, node: Node) -> Layer:
         if node.layer is not None:
             return node.layer
-        return cast(Layer, dict(self.parts())[node.owner])
+        return dict(self.parts())[node.owner]
 
     def _specs(self, in_spec: Spec) -> dict[str, Spec]:
         specs = self._enter(in_spec)

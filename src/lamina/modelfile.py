@@ -1,0 +1,158 @@
+"""The ``.lamina`` file: a zip of JSON and safetensors. No pickle; nothing in it is executed or imported.
+
+Entries: ``network.json`` (format version, network), ``weights.safetensors`` (``params.<path>``, ``state.<path>``),
+``preprocessing.json`` (preprocessing, target), ``card.json`` (facts). Entries are stored, not compressed, so that no
+file can unpack to more than its own size.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from lamina import trees
+from lamina.config import from_json, to_json
+from lamina.data.base import Preprocessing, Target
+from lamina.errors import BadInputError, LaminaError, ModelFileError
+from lamina.layers import Layer
+from lamina.layers.base import Params, State
+
+__all__ = ["FORMAT", "read", "write", "write_atomically"]
+
+FORMAT = 1
+_ENTRIES = ("network.json", "weights.safetensors", "preprocessing.json", "card.json")
+_JSON_BYTES = 64 << 20
+
+
+def write(
+    path: str | PathLike[str],
+    *,
+    network: Layer,
+    params: Params,
+    state: State,
+    preprocessing: Preprocessing,
+    target: Target,
+    card: Mapping[str, Any],
+) -> None:
+    """Write a model. Raises `ConfigError` for a network without a form as data, `BadInputError` for a bad path."""
+    weights = trees.flatten(params, "params.") | trees.flatten(state, "state.")
+    contents = {
+        "network.json": _dump({"format": FORMAT, "network": to_json(network)}),
+        "weights.safetensors": trees.to_bytes(weights),
+        "preprocessing.json": _dump({"preprocessing": to_json(preprocessing), "target": to_json(target)}),
+        "card.json": _dump(dict(card)),
+    }
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        for name in _ENTRIES:
+            # A fixed date: the same model is the same bytes.
+            archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), contents[name])
+    write_atomically(path, buffer.getvalue())
+
+
+def read(path: str | PathLike[str]) -> dict[str, Any]:
+    """Read a model's parts. Raises `ModelFileError`."""
+    entries = _entries(Path(path))
+    head = _parse(path, "network.json", entries["network.json"])
+    version = head.get("format")
+    if not isinstance(version, int) or version < 1:
+        raise _broken(path, "it states no format version")
+    if version > FORMAT:
+        raise ModelFileError(
+            f"{path} was written by a newer Lamina (format {version}; this one reads up to {FORMAT}).",
+            "Upgrade with: pip install --upgrade lamina",
+        )
+    body = _parse(path, "preprocessing.json", entries["preprocessing.json"])
+    try:
+        network = from_json(head.get("network"), Layer)
+        preprocessing = from_json(body.get("preprocessing"), Preprocessing)
+        target = from_json(body.get("target"), Target)
+        params, state = jax.eval_shape(
+            lambda key: network.init(key, preprocessing.input_spec()), jax.eval_shape(lambda: jax.random.key(0))
+        )
+        table = trees.from_bytes(entries["weights.safetensors"])
+        params, state = trees.fill(params, table, "params."), trees.fill(state, table, "state.")
+    except LaminaError as error:
+        raise ModelFileError(f"{path} cannot be loaded: {error}") from error
+    except (TypeError, ValueError, KeyError, AttributeError, IndexError, OverflowError, RecursionError) as error:
+        raise _broken(path, f"its network cannot be built ({type(error).__name__}: {error})") from error
+    return {
+        "network": network,
+        "params": params,
+        "state": state,
+        "preprocessing": preprocessing,
+        "target": target,
+        "card": _parse(path, "card.json", entries["card.json"]),
+    }
+
+
+def write_atomically(path: str | PathLike[str], data: bytes) -> None:
+    """Write a file whole or not at all: to a temporary name beside it, flushed, then renamed.
+
+    Raises:
+        BadInputError: where the folder is missing or not writable, or the disk is full.
+    """
+    final = Path(path)
+    temporary = None
+    try:
+        handle, temporary = tempfile.mkstemp(dir=final.parent, prefix=f".{final.name}.")
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        # mkstemp makes the file private; give it the permissions an ordinary new file would have.
+        mask = os.umask(0)
+        os.umask(mask)
+        os.chmod(temporary, 0o666 & ~mask)
+        os.replace(temporary, final)
+    except OSError as error:
+        if temporary is not None and os.path.exists(temporary):
+            os.unlink(temporary)
+        raise BadInputError(f"{final} cannot be written: {error.strerror or error}.") from error
+
+
+def _entries(path: Path) -> dict[str, bytes]:
+    try:
+        size = path.stat().st_size
+    except OSError as error:
+        raise ModelFileError(f"There is no model at {path}: {error.strerror or error}.") from error
+    try:
+        with zipfile.ZipFile(path) as archive:
+            found = {info.filename: info for info in archive.infolist()}
+            for name in _ENTRIES:
+                if name not in found:
+                    raise _broken(path, f"it has no entry {name}")
+                info = found[name]
+                limit = size if name.endswith(".safetensors") else min(size, _JSON_BYTES)
+                if info.compress_type != zipfile.ZIP_STORED or info.file_size > limit or info.flag_bits & 1:
+                    raise _broken(path, f"its entry {name} is not stored plainly")
+            return {name: archive.read(name) for name in _ENTRIES}
+    except (zipfile.BadZipFile, OSError, EOFError, ValueError, NotImplementedError, RuntimeError) as error:
+        raise _broken(path, f"it is cut short, corrupt, or no model at all ({error})") from error
+
+
+def _parse(path: str | PathLike[str], name: str, data: bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise _broken(path, f"its {name} is no JSON") from error
+    if not isinstance(value, dict):
+        raise _broken(path, f"its {name} is no JSON object")
+    return value
+
+
+def _broken(path: str | PathLike[str], why: str) -> ModelFileError:
+    return ModelFileError(f"{path} is not a whole Lamina model: {why}.", "Train or copy it again.")
+
+
+def _dump(value: Any) -> bytes:
+    return json.dumps(value, indent=1, allow_nan=False).encode()

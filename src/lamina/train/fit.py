@@ -1,0 +1,310 @@
+"""fit: from a network and data to a trained, measured model."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from collections.abc import Sequence
+from dataclasses import replace
+from importlib.metadata import version
+from os import PathLike
+from pathlib import Path
+from typing import Any, Literal
+
+import jax
+import numpy as np
+
+from lamina import cache, heads, losses, optim
+from lamina.config import Config, to_json
+from lamina.data import load
+from lamina.data.augment import Augmentation
+from lamina.data.base import Data, Split
+from lamina.errors import BadInputError, ConfigError, LaminaError, TrainingError
+from lamina.layers import Layer
+from lamina.layers.base import as_layer
+from lamina.losses import Loss, MaxNorm, Penalty
+from lamina.model import Model
+from lamina.optim import Optimizer
+from lamina.run import Run
+from lamina.train.callbacks import Callback
+from lamina.train.checkpoint import Checkpoints, restore
+from lamina.train.folder import Record, prepare_folder
+from lamina.train.loop import Plan, Training
+from lamina.train.progress import progress_for
+from lamina.train.recipes import Recipe, choose
+from lamina.train.step import Program
+
+__all__ = ["fit", "prepare"]
+
+_PRECISIONS = {"f32": "float32", "bf16": "bfloat16"}
+
+
+def fit(
+    network: Layer | Literal["auto"],
+    data: Any,
+    *,
+    loss: str | Loss | None = None,
+    optimizer: str | Optimizer | Any | None = None,
+    learning_rates: Sequence[float] = (),
+    epochs: int | None = None,
+    batch_size: int | Literal["full"] | None = None,
+    seed: int = 0,
+    precision: Literal["f32", "bf16"] = "f32",
+    augmentation: Augmentation | Literal["auto"] | None = None,
+    penalties: Sequence[Penalty] = (),
+    constraint: MaxNorm | None = None,
+    patience: int | None = None,
+    time_limit: float | None = None,
+    callbacks: Sequence[Callback] = (),
+    out: str | PathLike[str] | None = None,
+    force: bool = False,
+    resume: bool = False,
+    progress: bool = True,
+    command: str = "",
+) -> Run:
+    """Train a network and measure it.
+
+    The run is one compiled program that takes about a second's worth of steps at a time. After each epoch the
+    validation split is scored; the model gets the best epoch's weights. The test split, where there is one, is scored
+    once, at the end. The same arguments give the same weights, bit for bit, on the same machine (unless
+    ``time_limit`` cuts a run short).
+
+    Args:
+        network: a layer, or "auto" to have network and recipe chosen for the data.
+        data: a `lamina.data.Data`, or what `lamina.data.load` reads: ``(x, y)`` arrays, a folder of pictures, a
+            table, a built-in name.
+        loss: a name or a `Loss`; default: cross-entropy for classes, squared error for values.
+        optimizer: a name, an `Optimizer` or an optax transformation; default: the recipe's, or Adam.
+        learning_rates: several rates, trained side by side in one program; the best by validation wins.
+        epochs: at most; default: the recipe's, or 10.
+        batch_size: examples a step, or "full"; default: the recipe's, or 32.
+        seed: fixes initialisation, shuffling, dropout and augmentation.
+        precision: "f32", or "bf16" to compute in bfloat16 with float32 weights, statistics and losses.
+        augmentation: applied to the training batches inside the compiled step; "auto": the recipe's.
+        penalties: `L1`, `L2` terms on the weights.
+        constraint: `MaxNorm` on the weights, after each step.
+        patience: stop after this many epochs without a better validation score.
+        time_limit: seconds after which to stop, compilation included; schedules are fitted to it.
+        callbacks: hooks into the run.
+        out: folder of the run's record (config, metrics, checkpoints, model); default: none is kept.
+        force: replace an earlier run in ``out``.
+        resume: go on from the last checkpoint in ``out``.
+        progress: show progress on stderr.
+        command: how the run was started, for its record.
+
+    Raises:
+        BadInputError: for data, options or a network that cannot be used; nothing has been written then.
+        TrainingError: when the loss or a gradient is not finite (epoch, step and layer are named), or the disk is
+            full.
+    """
+    cache.enable()
+    if precision not in _PRECISIONS:
+        raise ConfigError(f"Precision is 'f32' or 'bf16'. Received: precision={precision!r}.")
+    folder = prepare_folder(out, force=force, resume=resume) if out is not None else None
+    if not isinstance(data, Data):
+        data = load(data, seed=seed)
+    recipe = choose(data) if isinstance(network, str) or augmentation == "auto" else None
+    if isinstance(network, str):
+        if network != "auto":
+            raise ConfigError(f"Expected a layer or 'auto' as network. Received: {network!r}.")
+        assert recipe is not None
+        network = recipe.network
+        recipe_options = recipe
+    else:
+        network = as_layer(network)
+        recipe_options = Recipe(network=network)
+    if augmentation == "auto":
+        augmentation = recipe.augmentation if recipe else None
+    elif isinstance(recipe, Recipe) and augmentation is None and network is recipe.network:
+        augmentation = recipe.augmentation
+    optimizer = optim.resolve(optimizer if optimizer is not None else recipe_options.optimizer)
+    if learning_rates:
+        # One program serves all: the optimiser's own rate becomes 1 and each rate multiplies the schedule.
+        optimizer = replace(optimizer, learning_rate=1.0)
+    program = prepare(
+        network,
+        data,
+        loss=loss if loss is not None else recipe_options.loss,
+        optimizer=optimizer,
+        augmentation=augmentation,
+        penalties=tuple(penalties),
+        constraint=constraint,
+        precision=precision,
+        rates=len(learning_rates),
+    )
+    plan = Plan(
+        epochs=_positive("epochs", epochs if epochs is not None else recipe_options.epochs),
+        batch_size=len(data.train)
+        if batch_size == "full"
+        else _positive("batch_size", batch_size if batch_size is not None else recipe_options.batch_size),
+        seed=seed,
+        patience=patience if patience is not None else recipe_options.patience,
+        time_limit=time_limit,
+        rates=tuple(_rate(rate) for rate in learning_rates),
+    )
+    config = _describe(network, data, program, plan, precision, command, recipe_options.reasons)
+    fingerprint = _fingerprint(config, data)
+    params, state = jax.jit(lambda key: network.init(key, data.preprocessing.input_spec()))(
+        jax.random.fold_in(jax.random.key(seed), 1)
+    )
+    hooks = [*progress_for(progress), *callbacks]
+    record = Record(folder, config, force=force, resume=resume) if folder is not None else None
+    if folder is not None and record is not None:
+        hooks = [record, *hooks, Checkpoints(folder / "checkpoints", fingerprint)]
+    training = Training(program, data, plan, params, state, hooks)
+    training.compile()
+    if resume and folder is not None:
+        restore(training, folder / "checkpoints", fingerprint)
+    if record is not None:
+        record.open()
+    try:
+        training.run()
+    except OSError as error:
+        raise TrainingError(f"The run failed: {error.strerror or error}.", "The last checkpoint is intact.") from error
+    return _finish(network, training, data, config, folder)
+
+
+def prepare(
+    network: Layer,
+    data: Data,
+    *,
+    loss: str | Loss | None,
+    optimizer: Optimizer,
+    augmentation: Augmentation | None = None,
+    penalties: tuple[Penalty, ...] = (),
+    constraint: MaxNorm | None = None,
+    precision: str = "f32",
+    rates: int = 0,
+) -> Program:
+    """The step's program for a network and data, checked to fit each other.
+
+    Raises:
+        ShapeError: naming the layer whose input does not fit, or an output that does not fit the data's target.
+    """
+    in_spec = data.preprocessing.input_spec()
+    heads.check_head(network, in_spec, data.target)
+    if loss is None:
+        loss = heads.default_loss(data.target, network.out_spec(in_spec).shape[-1])
+    return Program(
+        network=heads.logits_network(network),
+        preprocessing=data.preprocessing,
+        target=data.target,
+        loss=losses.resolve(loss),
+        optimizer=optimizer,
+        augmentation=augmentation,
+        penalties=penalties,
+        constraint=constraint,
+        dtype=_PRECISIONS[precision],
+        rates=rates,
+    )
+
+
+def _finish(network: Layer, training: Training, data: Data, config: dict[str, Any], folder: Path | None) -> Run:
+    best = training.best
+    model = Model(network, best.params, best.state, data.preprocessing, data.target)
+    measured: dict[str, dict[str, Any]] = {"validation": {}, "test": {}}
+    splits: list[tuple[str, Split | None]] = [("validation", data.validation), ("test", data.test)]
+    if training.status != "interrupted":
+        for name, split in splits:
+            if split is not None:
+                outputs = training.outputs(split, best.params, best.state)
+                measured[name] = model.score(outputs, split.targets)
+    card = {
+        "created_by": config["versions"],
+        "seed": training.plan.seed,
+        "status": training.status,
+        "best_epoch": best.epoch,
+        "validation": {name: value[0] for name, value in measured["validation"].items()},
+        "test": {name: value[0] for name, value in measured["test"].items()},
+        "data": {"source": data.card.source, "splits": data.card.splits},
+    }
+    model = replace(model, card=card)
+    if folder is not None:
+        try:
+            model.save(folder / "model.lamina")
+        except ConfigError:
+            raise
+        except LaminaError as error:
+            raise TrainingError(f"The model could not be saved: {error}", "The last checkpoint is intact.") from error
+    return Run(
+        model=model,
+        status=training.status,
+        history=training.history,
+        validation=measured["validation"],
+        test=measured["test"],
+        best_epoch=best.epoch,
+        seconds=training.seconds,
+        config=config,
+        folder=folder,
+        data=data,
+    )
+
+
+def _describe(
+    network: Layer,
+    data: Data,
+    program: Program,
+    plan: Plan,
+    precision: str,
+    command: str,
+    reasons: tuple[str, ...],
+) -> dict[str, Any]:
+    """Everything that made the run, as JSON data."""
+    return {
+        "command": command,
+        "data": data.card.source,
+        "task": data.target.task,
+        "classes": list(getattr(data.target, "names", ())),
+        "network": _as_data(network),
+        "preprocessing": to_json(data.preprocessing),
+        "loss": _as_data(program.loss),
+        "optimizer": _as_data(program.optimizer),
+        "augmentation": None if program.augmentation is None else _as_data(program.augmentation),
+        "penalties": [_as_data(penalty) for penalty in program.penalties],
+        "constraint": None if program.constraint is None else _as_data(program.constraint),
+        "precision": precision,
+        "epochs": plan.epochs,
+        "batch_size": plan.batch_size,
+        "learning_rates": list(plan.rates),
+        "patience": plan.patience,
+        "time_limit": plan.time_limit,
+        "seed": plan.seed,
+        "why": list(reasons),
+        "versions": {
+            "lamina": version("lamina"),
+            "jax": jax.__version__,
+            "numpy": np.__version__,
+            "python": platform.python_version(),
+        },
+        "device": jax.devices()[0].device_kind,
+    }
+
+
+def _as_data(value: Config) -> Any:
+    """A configuration as JSON data, or its text where it holds a function."""
+    try:
+        return to_json(value)
+    except ConfigError:
+        return repr(value)
+
+
+def _fingerprint(config: dict[str, Any], data: Data) -> dict[str, Any]:
+    """What must be equal for a run to be resumed."""
+    names = ("network", "preprocessing", "loss", "optimizer", "augmentation", "penalties", "constraint", "precision")
+    kept = {name: config[name] for name in (*names, "batch_size", "learning_rates", "seed", "epochs")}
+    digest = hashlib.sha256(np.ascontiguousarray(data.train.targets).tobytes()).hexdigest()[:16]
+    kept["data"] = f"{len(data.train)} examples, labels {digest}"
+    return json.loads(json.dumps(kept))  # type: ignore[no-any-return]
+
+
+def _positive(name: str, value: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+        raise ConfigError(f"{name} is a whole number of at least 1. Received: {name}={value!r}.")
+    return int(value)
+
+
+def _rate(value: float) -> float:
+    if not isinstance(value, int | float) or not 0 < value < float("inf"):
+        raise BadInputError(f"A learning rate is a number above 0. Received: {value!r}.")
+    return float(value)

@@ -1,0 +1,346 @@
+"""Epochs: the compiled program run in chunks of about a second, so that Python stays off the hot path."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from lamina.data.base import Data, Split
+from lamina.errors import ConfigError, TrainingError
+from lamina.layers.base import Params, State
+from lamina.metrics import main_metric, standard
+from lamina.model import run_batches
+from lamina.train.callbacks import Callback
+from lamina.train.feed import Block, Feed
+from lamina.train.step import Program
+
+__all__ = ["Best", "Plan", "Training"]
+
+_CHUNK_SECONDS = 0.6
+_EVALUATION_BATCH = 256
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long and in what portions to train.
+
+    Attributes:
+        epochs: at most this many.
+        batch_size: examples a step.
+        seed: of shuffling, dropout and augmentation (weights are initialised by the caller).
+        patience: stop after this many epochs without a better validation score; None: never.
+        time_limit: seconds after which to stop; the schedule is stretched to end with it. None: none.
+        rates: multiples of the optimiser's learning rate trained side by side; empty for one.
+    """
+
+    epochs: int
+    batch_size: int
+    seed: int = 0
+    patience: int | None = None
+    time_limit: float | None = None
+    rates: tuple[float, ...] = ()
+
+
+@dataclass
+class Best:
+    """The best weights so far by the validation score, ties by the validation loss."""
+
+    key: tuple[float, float] = (-np.inf, -np.inf)
+    epoch: int = 0
+    rate: int = 0
+    params: Params = field(default_factory=dict)
+    state: State = field(default_factory=dict)
+
+
+class Training:
+    """One training run: live for callbacks while it runs, the outcome afterwards.
+
+    Attributes:
+        history: one row an epoch, as in ``metrics.jsonl``.
+        best: the best weights so far.
+        epoch: number of the running epoch, from 1.
+        status: "running", "finished", "stopped early", "time is up", "interrupted" or "diverged".
+        metric: name of the score: "accuracy", "r2", …
+    """
+
+    def __init__(
+        self, program: Program, data: Data, plan: Plan, params: Params, state: State, callbacks: Sequence[Callback] = ()
+    ) -> None:
+        self.program, self.data, self.plan, self.callbacks = program, data, plan, tuple(callbacks)
+        self.metric = main_metric(data.target.task)
+        self.feed = Feed(data.train, plan.batch_size, plan.seed)
+        self.key = jax.random.key(plan.seed)
+        self.carry = program.start(params, state)
+        self.best = Best(params=params, state=state)
+        self.history: list[dict[str, Any]] = []
+        self.epoch = 0
+        self.steps_done = 0
+        self.epochs_planned = plan.epochs
+        self.seconds_before = 0.0  # of the runs that this one resumes
+        self.status = "running"
+        self.running_loss = self.running_score = float("nan")
+        self.examples_per_second = 0.0
+        self.compile_seconds = 0.0
+        self._stop = ""
+        self._chunk_steps = 1
+        self._predict = jax.jit(program.predict)
+
+    # What callbacks may ask and do.
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return self.feed.steps
+
+    @property
+    def seconds(self) -> float:
+        """Spent since the start, compilation and earlier parts of a resumed run included."""
+        return self.seconds_before + time.perf_counter() - self._began
+
+    def seconds_left(self) -> float | None:
+        """Expected until the end, validation included; None before there is anything to go by."""
+        epochs_done = self.epoch - 1 + self.steps_done / self.steps_per_epoch
+        spent = self.seconds - self.compile_seconds
+        if epochs_done <= 0 or spent <= 0:
+            return None
+        return spent / epochs_done * (self.epochs_planned - epochs_done)
+
+    def stop(self, reason: str) -> None:
+        """End the run after the current chunk, as ``reason``."""
+        self._stop = self._stop or reason
+
+    # The run.
+
+    def compile(self) -> None:
+        """Compile the chunk and check that it fits into memory.
+
+        Raises:
+            ConfigError: where it does not, naming a batch size that does.
+        """
+        self._began = time.perf_counter()
+        block_steps = self.feed.block_steps()
+        if self.feed.resident:
+            inputs, targets = jax.tree.map(jax.typeof, self.feed.resident_examples())
+        else:
+            rows = np.zeros(block_steps * self.feed.batch_size, np.int64)
+            example = self.feed.split.read(rows[:1])
+            inputs = jax.tree.map(lambda a: jax.ShapeDtypeStruct((len(rows), *a.shape[1:]), a.dtype), example)
+            y = self.feed.split.targets
+            targets = jax.ShapeDtypeStruct((len(rows), *y.shape[1:]), y.dtype)
+        integer = jax.ShapeDtypeStruct((), jnp.int32)
+        rates = (block_steps, len(self.plan.rates)) if self.plan.rates else (block_steps,)
+        lowered = jax.jit(self.program.chunk, donate_argnums=0).lower(
+            self.carry,
+            inputs,
+            targets,
+            jax.ShapeDtypeStruct((block_steps, self.feed.batch_size), jnp.int32),
+            jax.ShapeDtypeStruct(rates, jnp.float32),
+            integer,
+            integer,
+            self.key,
+        )
+        self._chunk = lowered.compile()
+        self.compile_seconds = time.perf_counter() - self._began
+        analysis = self._chunk.memory_analysis()
+        needed = (analysis.temp_size_in_bytes + analysis.output_size_in_bytes) if analysis else 0
+        _check_memory(needed, self.feed.batch_size)
+
+    def run(self) -> None:
+        """Train until the end, an early stop, Ctrl-C or a number that is not finite.
+
+        Raises:
+            TrainingError: for the last; the weights before the bad step are kept in ``best`` and the carry.
+        """
+        with _interruptible(self):
+            for callback in self.callbacks:
+                callback.on_start(self)
+            try:
+                while self.epoch < self.epochs_planned and not self._stop:
+                    self.epoch += 1
+                    self._run_epoch()
+            finally:
+                for callback in self.callbacks:
+                    callback.on_end(self)
+        self.status = self._stop or "finished"
+
+    def _run_epoch(self) -> None:
+        began = time.perf_counter()
+        self.steps_done = 0
+        for block in self.feed.blocks(self.epoch):
+            self._run_block(block)
+            if self._stop:
+                break
+        if self._stop == "interrupted":  # no validation: the person is waiting
+            self.best = self.best if self.best.epoch else self._current(0, (-np.inf, -np.inf))
+            return
+        trained = time.perf_counter() - began
+        row: dict[str, Any] = {"epoch": self.epoch, "step": int(jnp.max(self.carry.step))}
+        sums = jax.tree.map(np.asarray, self.carry.sums)
+        losses, scores = np.atleast_1d(sums.loss / sums.steps), np.atleast_1d(sums.score / sums.steps)
+        zero = jax.tree.map(jnp.zeros_like, self.carry.sums)
+        self.carry = self.carry._replace(sums=zero)
+        validated = [self._validate(rate) for rate in range(max(1, len(self.plan.rates)))]
+        before = self.best.key
+        for rate, (loss, score) in enumerate(validated):
+            bad = self.plan.rates and int(self.carry.bad[rate]) >= 0
+            key = (-np.inf, -np.inf) if bad or score is None else (score, -loss)
+            if key > self.best.key or not self.best.epoch:
+                self.best = self._current(rate, key)
+        chosen = self.best.rate
+        row |= {"loss": float(losses[chosen]), self.metric: float(scores[chosen])}
+        row |= {"val_loss": validated[chosen][0], f"val_{self.metric}": validated[chosen][1]}
+        if self.plan.rates:
+            row["rates"] = [
+                {"learning_rate": rate, "loss": _number(loss), "val_loss": _number(v[0]), f"val_{self.metric}": v[1]}
+                for rate, loss, v in zip(self.plan.rates, losses, validated, strict=True)
+            ]
+        total = self.steps_per_epoch * self.epochs_planned
+        row["learning_rate"] = float(self.program.optimizer.rate(max(row["step"] - 1, 0), total)) * (
+            self.plan.rates[chosen] if self.plan.rates else 1.0
+        )
+        row["examples_per_second"] = round(self.steps_done * self.feed.batch_size / trained, 1)
+        row["seconds"] = round(self.seconds, 3)
+        row["best"] = self.best.key > before
+        self.history.append(row)
+        self._replan()
+        for callback in self.callbacks:
+            callback.on_epoch(self, row)
+        if self.plan.patience is not None and self.epoch - self.best.epoch >= self.plan.patience:
+            self.stop("stopped early")
+
+    def _run_block(self, block: Block) -> None:
+        total = self.steps_per_epoch * self.epochs_planned
+        start = (self.epoch - 1) * self.steps_per_epoch + block.first
+        rates = self.program.optimizer.rate(np.arange(start, start + len(block.indices)), total).astype(np.float32)
+        if self.plan.rates:
+            rates = rates[:, None] * np.asarray(self.plan.rates, np.float32)
+        device_rates = jnp.asarray(rates)
+        done = 0
+        while done < block.steps and not self._stop:
+            count = min(self._chunk_steps, block.steps - done)
+            began = time.perf_counter()
+            self.carry = jax.block_until_ready(
+                self._chunk(
+                    self.carry,
+                    block.inputs,
+                    block.targets,
+                    block.indices,
+                    device_rates,
+                    jnp.int32(done),
+                    jnp.int32(count),
+                    self.key,
+                )
+            )
+            spent = time.perf_counter() - began
+            done += count
+            self.steps_done = block.first + done
+            self.examples_per_second = count * self.feed.batch_size / spent
+            # Grows by doubling: the first chunks of a small network are too short to be measured.
+            fitting = int(_CHUNK_SECONDS / spent * count)
+            self._chunk_steps = max(1, min(fitting, 2 * self._chunk_steps) if fitting > count else fitting)
+            bad = np.asarray(self.carry.bad)
+            if np.all(bad >= 0):
+                self._diverged(block, int(np.max(bad)))
+            steps = np.maximum(np.asarray(self.carry.sums.steps), 1)
+            self.running_loss = float(np.min(np.asarray(self.carry.sums.loss) / steps))
+            self.running_score = float(np.max(np.asarray(self.carry.sums.score) / steps))
+            if self.plan.time_limit is not None and self.seconds > self.plan.time_limit:
+                self.stop("time is up")
+            for callback in self.callbacks:
+                callback.on_chunk(self)
+
+    def _diverged(self, block: Block, step: int) -> None:
+        """Stop with the layer named; the carry holds the weights before the bad step."""
+        self.status = "diverged"
+        row = step - (self.epoch - 1) * self.steps_per_epoch
+        carry = self.carry
+        if self.plan.rates:
+            carry = jax.tree.map(lambda leaf: leaf[int(np.argmax(np.asarray(self.carry.bad)))], carry)
+        rows = np.asarray(block.indices[row - block.first])
+        x = jax.tree.map(lambda a: a[rows], block.inputs)
+        where = self.program.culprit(carry, x, np.asarray(block.targets[rows]), self.key)
+        raise TrainingError(
+            f"The training diverged in epoch {self.epoch}, step {row + 1} of {self.steps_per_epoch}: {where}.",
+            "Try a learning rate ten times smaller, clip_norm=1.0, or --scale standard.",
+        )
+
+    def _current(self, rate: int, key: tuple[float, float]) -> Best:
+        params, state = self.weights(rate)
+        # Copies: the carry is donated to the next chunk.
+        return Best(key, self.epoch, rate, jax.tree.map(jnp.array, params), jax.tree.map(jnp.array, state))
+
+    def weights(self, rate: int = 0) -> tuple[Params, State]:
+        """The current parameters and state (of one of several learning rates)."""
+        pair = (self.carry.params, self.carry.state)
+        return jax.tree.map(lambda leaf: leaf[rate], pair) if self.plan.rates else pair
+
+    def _validate(self, rate: int) -> tuple[float, float | None]:
+        outputs = self.outputs(self.data.validation, *self.weights(rate))
+        loss = float(self.program.loss(jnp.asarray(outputs), jnp.asarray(self.data.validation.targets)))
+        return loss, self._score(outputs, self.data.validation.targets)
+
+    def outputs(self, split: Split, params: Params, state: State) -> np.ndarray:
+        """Raw outputs in evaluation for a whole split."""
+        return run_batches(self._predict, params, state, split, _EVALUATION_BATCH)
+
+    def _score(self, outputs: np.ndarray, targets: np.ndarray) -> float | None:
+        from lamina.heads import answers
+
+        target = self.data.target
+        metric = standard(target.task, target.units)[self.metric]
+        metric.update(answers(target, outputs), target.decode(targets))
+        value = metric.result()
+        return None if value is None or not np.isfinite(value) else float(value)
+
+    def _replan(self) -> None:
+        """Under a time limit, fit the number of epochs to the time that is left."""
+        limit = self.plan.time_limit
+        if limit is None:
+            return
+        spent = self.seconds - self.compile_seconds
+        left = limit - self.seconds
+        more = int(left / (spent / self.epoch))
+        self.epochs_planned = max(self.epoch, min(self.plan.epochs, self.epoch + more))
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+def _check_memory(needed: int, batch_size: int) -> None:
+    import psutil
+
+    free = psutil.virtual_memory().available
+    if needed <= free:
+        return
+    fitting = 1 << max(int(batch_size * 0.7 * free / needed).bit_length() - 1, 0)
+    raise ConfigError(
+        f"A batch of {batch_size} needs about {needed / 1e9:.1f} GB of memory, and {free / 1e9:.1f} GB are free.",
+        f"A batch size of {fitting} fits." if fitting < batch_size else "Use a smaller network or input size.",
+    )
+
+
+@contextmanager
+def _interruptible(training: Training) -> Iterator[None]:
+    """Turn the first Ctrl-C into a clean stop; a second one interrupts at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def ask(*_: Any) -> None:
+        training.stop("interrupted")
+        signal.signal(signal.SIGINT, before)
+
+    before = signal.signal(signal.SIGINT, ask)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

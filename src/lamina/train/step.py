@@ -1,0 +1,218 @@
+"""One training step, and the compiled program that runs many of them without Python."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax import lax
+
+from lamina.data.augment import Augmentation
+from lamina.data.base import Preprocessing, Target
+from lamina.layers import Layer, Tape
+from lamina.layers.base import Context, Params, State, fold
+from lamina.losses import Loss, MaxNorm, Penalty
+from lamina.optim import Optimizer
+
+__all__ = ["Carry", "Program", "Sums"]
+
+
+class Sums(NamedTuple):
+    """Totals over the steps of an epoch so far; divide by ``steps``."""
+
+    loss: jax.Array
+    score: jax.Array
+    steps: jax.Array
+
+
+class Carry(NamedTuple):
+    """All that a step changes.
+
+    Attributes:
+        params, state, opt_state: the weights, running statistics and the optimiser's memory.
+        step: number of steps done since the start of the run, int32.
+        sums: totals of the running epoch.
+        bad: the step whose loss or gradient was not finite (its update was not applied), or -1.
+    """
+
+    params: Params
+    state: State
+    opt_state: Any
+    step: jax.Array
+    sums: Sums
+    bad: jax.Array
+
+
+@dataclass(frozen=True)
+class Program:
+    """What one step computes: a pure function of its carry, a batch and a learning rate.
+
+    Attributes:
+        network: without a closing softmax (see `lamina.heads`).
+        dtype: the dtype in which the network computes; weights, statistics and losses stay float32.
+        penalties: terms on the weights, added to the loss.
+        constraint: applied to the weights after each step.
+        rates: how many learning rates are trained side by side (the carry's leading axis), or 0 for one without.
+    """
+
+    network: Layer
+    preprocessing: Preprocessing
+    target: Target
+    loss: Loss
+    optimizer: Optimizer
+    augmentation: Augmentation | None = None
+    penalties: tuple[Penalty, ...] = ()
+    constraint: MaxNorm | None = None
+    dtype: str = "float32"
+    rates: int = 0
+
+    def start(self, params: Params, state: State) -> Carry:
+        """The carry before the first step; with ``rates``, that many copies of it."""
+        zero = jnp.zeros((), jnp.float32)
+        carry = Carry(
+            params,
+            state,
+            self.optimizer.build(params).init(params),
+            jnp.zeros((), jnp.int32),
+            Sums(zero, zero, zero),
+            jnp.full((), -1, jnp.int32),
+        )
+        if not self.rates:
+            # A copy: the carry is donated to the chunk, and the caller's arrays must outlive it.
+            return jax.tree.map(jnp.array, carry)
+        return jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (self.rates, *leaf.shape)).copy(), carry)
+
+    def inputs(self, x: Any, key: jax.Array | None) -> Any:
+        """Encoded batch → network input: transformed, augmented in training (with a key), cast."""
+        x = self.preprocessing.transform(x)
+        if self.augmentation is not None and key is not None:
+            x = self.augmentation(fold(key, "augmentation"), x)
+        return jax.tree.map(lambda a: a.astype(self.dtype) if jnp.issubdtype(a.dtype, jnp.floating) else a, x)
+
+    def objective(
+        self, params: Params, state: State, x: Any, y: jax.Array, key: jax.Array, tape: Tape | None = None
+    ) -> tuple[jax.Array, tuple[State, jax.Array]]:
+        """The loss of a batch in training, with the new state and the outputs (float32 logits)."""
+        tape = tape or Tape()
+        ctx = Context(train=True, root_key=key, tape=tape)
+        outputs, state = self.network.apply(params, state, self.inputs(x, key), ctx)
+        outputs = outputs.astype(jnp.float32)
+        loss = self.loss(outputs, y)
+        for kind, _, value in tape.emitted:
+            if kind == "logits":
+                weight, logits = value
+                loss = loss + weight * self.loss(logits.astype(jnp.float32), y)
+            elif kind == "loss":
+                loss = loss + value
+        for penalty in self.penalties:
+            loss = loss + penalty(params)
+        return loss, (state, outputs)
+
+    def score(self, outputs: jax.Array, y: jax.Array) -> jax.Array:
+        """The training batch's accuracy, or R² against the training split's mean."""
+        if self.target.task == "regress":
+            return 1.0 - jnp.mean(jnp.square(outputs.reshape(y.shape) - y))
+        if self.target.task == "multilabel":
+            return jnp.mean(((outputs > 0) == (y > 0.5)).astype(jnp.float32))
+        if outputs.shape[-1] == 1:
+            guess = (outputs[..., 0] > 0).astype(jnp.int32)
+        else:
+            guess = jnp.argmax(outputs, axis=-1).astype(jnp.int32)
+        return jnp.mean((guess == y.astype(jnp.int32)).astype(jnp.float32))
+
+    def step(self, carry: Carry, x: Any, y: jax.Array, rate: jax.Array, key: jax.Array) -> Carry:
+        """One optimiser step. Where loss or gradient is not finite the update is left out and ``bad`` set."""
+        grad = jax.value_and_grad(self.objective, has_aux=True)
+        key = jax.random.fold_in(key, carry.step)
+        (loss, (state, outputs)), grads = grad(carry.params, carry.state, x, y, key)
+        optimizer = self.optimizer.build(carry.params)
+        updates, opt_state = optimizer.update(grads, carry.opt_state, carry.params)
+        params = optax.apply_updates(carry.params, jax.tree.map(lambda u: u * rate.astype(u.dtype), updates))
+        if self.constraint is not None:
+            params = self.constraint(params)
+        total = sum((jnp.sum(jnp.abs(g)) for g in jax.tree.leaves(grads)), loss)
+        fine = jnp.isfinite(total) & (carry.bad < 0)
+        sums = Sums(carry.sums.loss + loss, carry.sums.score + self.score(outputs, y), carry.sums.steps + 1)
+        done = Carry(params, state, opt_state, carry.step + 1, sums, carry.bad)
+        failed = carry._replace(bad=jnp.where(carry.bad < 0, carry.step, carry.bad))
+        return jax.tree.map(lambda new, old: jnp.where(fine, new, old), done, failed)
+
+    def chunk(
+        self,
+        carry: Carry,
+        inputs: Any,
+        targets: jax.Array,
+        indices: jax.Array,
+        rates: jax.Array,
+        first: jax.Array,
+        count: jax.Array,
+        key: jax.Array,
+    ) -> Carry:
+        """Run steps ``first … first + count - 1``, or up to the first one that is not finite.
+
+        Args:
+            inputs, targets: encoded examples, on the device.
+            indices: ``(steps, batch)`` int32, which examples make which batch.
+            rates: ``(steps,)`` learning rates, or ``(steps, rates)``.
+            first, count: int32 scalars, traced: one executable serves chunks of any length.
+            key: root key of the run.
+        """
+
+        def going(loop: tuple[jax.Array, Carry]) -> jax.Array:
+            return (loop[0] < first + count) & jnp.any(loop[1].bad < 0)
+
+        def body(loop: tuple[jax.Array, Carry]) -> tuple[jax.Array, Carry]:
+            i, carry = loop
+            rows = indices[i]
+            x = jax.tree.map(lambda a: a.at[rows].get(mode="promise_in_bounds"), inputs)
+            y = targets.at[rows].get(mode="promise_in_bounds")
+            step: Callable[..., Carry] = self.step
+            if self.rates:
+                step = jax.vmap(self.step, in_axes=(0, None, None, 0, None))
+            return i + 1, step(carry, x, y, rates[i], key)
+
+        return lax.while_loop(going, body, (first, carry))[1]
+
+    def predict(self, params: Params, state: State, x: Any) -> jax.Array:
+        """Outputs in evaluation, float32."""
+        outputs, _ = self.network.apply(params, state, self.inputs(x, None))
+        return outputs.astype(jnp.float32)
+
+    def culprit(self, carry: Carry, x: Any, y: np.ndarray, key: jax.Array) -> str:
+        """Replay the batch that was not finite with every layer's output in view, and say where it went wrong.
+
+        Returns:
+            A sentence naming the first layer whose output, or else gradient, is not finite.
+        """
+        order: list[str] = []  # of computation: jit gives dictionaries back sorted by name
+
+        def replay(params: Params) -> tuple[jax.Array, dict[str, Any]]:
+            tape = Tape(tap_all=True)
+            loss, _ = self.objective(params, carry.state, x, jnp.asarray(y), jax.random.fold_in(key, carry.step), tape)
+            order[:] = tape.taps
+            return loss, tape.taps
+
+        if not _finite(self.preprocessing.transform(x)):
+            return "the input itself is not finite"
+        (loss, taps), grads = jax.jit(jax.value_and_grad(replay, has_aux=True))(carry.params)
+        for path in order:
+            if not _finite(taps[path]):
+                return f"the output of layer '{path}' is not finite"
+        if not np.isfinite(loss):
+            return f"all layers' outputs are finite but the {type(self.loss).__name__} loss is {float(loss)}"
+        for path, leaf in jax.tree.leaves_with_path(grads):
+            if not _finite(leaf):
+                where = jax.tree_util.keystr(path, simple=True, separator=".")
+                return f"the loss is {float(loss):.4g} but the gradient of '{where}' is not finite"
+        return "the numbers overflowed between the layers"
+
+
+def _finite(tree: Any) -> bool:
+    return all(
+        bool(jnp.all(jnp.isfinite(leaf))) for leaf in jax.tree.leaves(tree) if jnp.issubdtype(leaf.dtype, jnp.floating)
+    )
