@@ -73,6 +73,17 @@ class Feed:
             return self.steps
         return max(1, min(self.steps, _BLOCK_BYTES // max(1, int(self.example_bytes) * self.batch_size)))
 
+    def shapes(self) -> tuple[Any, Any]:
+        """Inputs and targets of a block, as `jax.ShapeDtypeStruct`."""
+        if self.resident:
+            return jax.eval_shape(lambda: (self._inputs, self._targets))
+        count = self.block_steps() * self.batch_size
+
+        def many(array: np.ndarray) -> jax.ShapeDtypeStruct:
+            return jax.ShapeDtypeStruct((count, *array.shape[1:]), array.dtype)
+
+        return jax.tree.map(many, self.split.read(np.zeros(1, np.int64))), many(self.split.targets)
+
     def blocks(self, epoch: int) -> Iterator[Block]:
         """The blocks of one epoch in order. While one is trained on, the next is read by another thread."""
         order = self.order(epoch)

@@ -127,14 +127,7 @@ class Training:
         """
         self._began = time.perf_counter()
         block_steps = self.feed.block_steps()
-        if self.feed.resident:
-            inputs, targets = jax.tree.map(jax.typeof, self.feed.resident_examples())
-        else:
-            rows = np.zeros(block_steps * self.feed.batch_size, np.int64)
-            example = self.feed.split.read(rows[:1])
-            inputs = jax.tree.map(lambda a: jax.ShapeDtypeStruct((len(rows), *a.shape[1:]), a.dtype), example)
-            y = self.feed.split.targets
-            targets = jax.ShapeDtypeStruct((len(rows), *y.shape[1:]), y.dtype)
+        inputs, targets = self.feed.shapes()
         integer = jax.ShapeDtypeStruct((), jnp.int32)
         rates = (block_steps, len(self.plan.rates)) if self.plan.rates else (block_steps,)
         lowered = jax.jit(self.program.chunk, donate_argnums=0).lower(

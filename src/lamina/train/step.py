@@ -12,6 +12,7 @@ import numpy as np
 import optax
 from jax import lax
 
+from lamina import trees
 from lamina.data.augment import Augmentation
 from lamina.data.base import Preprocessing, Target
 from lamina.layers import Layer, Tape
@@ -84,8 +85,8 @@ class Program:
         )
         if not self.rates:
             # A copy: the carry is donated to the chunk, and the caller's arrays must outlive it.
-            return jax.tree.map(jnp.array, carry)
-        return jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (self.rates, *leaf.shape)).copy(), carry)
+            return _map(jnp.array, carry)
+        return _map(lambda leaf: jnp.broadcast_to(leaf, (self.rates, *leaf.shape)).copy(), carry)
 
     def inputs(self, x: Any, key: jax.Array | None) -> Any:
         """Encoded batch → network input: transformed, augmented in training (with a key), cast."""
@@ -140,7 +141,7 @@ class Program:
         sums = Sums(carry.sums.loss + loss, carry.sums.score + self.score(outputs, y), carry.sums.steps + 1)
         done = Carry(params, state, opt_state, carry.step + 1, sums, carry.bad)
         failed = carry._replace(bad=jnp.where(carry.bad < 0, carry.step, carry.bad))
-        return jax.tree.map(lambda new, old: jnp.where(fine, new, old), done, failed)
+        return _map(lambda new, old: jnp.where(fine, new, old), done, failed)
 
     def chunk(
         self,
@@ -181,7 +182,7 @@ class Program:
     def predict(self, params: Params, state: State, x: Any) -> jax.Array:
         """Outputs in evaluation, float32."""
         outputs, _ = self.network.apply(params, state, self.inputs(x, None))
-        return outputs.astype(jnp.float32)
+        return jnp.asarray(outputs, jnp.float32)
 
     def culprit(self, carry: Carry, x: Any, y: np.ndarray, key: jax.Array) -> str:
         """Replay the batch that was not finite with every layer's output in view, and say where it went wrong.
@@ -205,11 +206,15 @@ class Program:
                 return f"the output of layer '{path}' is not finite"
         if not np.isfinite(loss):
             return f"all layers' outputs are finite but the {type(self.loss).__name__} loss is {float(loss)}"
-        for path, leaf in jax.tree.leaves_with_path(grads):
+        for where, leaf in zip(trees.paths(grads), jax.tree.leaves(grads), strict=True):
             if not _finite(leaf):
-                where = jax.tree_util.keystr(path, simple=True, separator=".")
                 return f"the loss is {float(loss):.4g} but the gradient of '{where}' is not finite"
         return "the numbers overflowed between the layers"
+
+
+def _map(fn: Callable[..., jax.Array], *carries: Carry) -> Carry:
+    mapped: Carry = jax.tree.map(fn, *carries)
+    return mapped
 
 
 def _finite(tree: Any) -> bool:
