@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from lamina import data, errors, initializers, kernels, layers, losses, metrics, optim
     from lamina.layers import *  # noqa: F403
     from lamina.model import Model, load
-    from lamina.summary import summary
-    from lamina.train import Run, find_learning_rate, fit
+    from lamina.summarize import summary
+    from lamina.train import Run, find_learning_rate
+    from lamina.train.fit import fit
 
     __version__: str
 
@@ -109,7 +110,7 @@ _HOMES = {
     "find_learning_rate": "lamina.train",
     "fit": "lamina.train",
     "load": "lamina.model",
-    "summary": "lamina.summary",
+    "summary": "lamina.summarize",
 }
 
 if not TYPE_CHECKING:  # type checkers are told the names above, and would take any name from this function
