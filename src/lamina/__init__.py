@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     from lamina.layers import *  # noqa: F403
     from lamina.model import Model, load
     from lamina.summarize import summary
-    from lamina.train import Run, find_learning_rate
-    from lamina.train.fit import fit
+    from lamina.train import Run, find_learning_rate, fit
 
     __version__: str
 
