@@ -2,6 +2,6 @@
 
 from lamina.run import Run
 from lamina.train.callbacks import Callback
-from lamina.train.fit import fit
+from lamina.train.fitting import fit
 
 __all__ = ["Callback", "Run", "fit"]

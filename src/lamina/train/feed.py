@@ -76,7 +76,8 @@ class Feed:
     def shapes(self) -> tuple[Any, Any]:
         """Inputs and targets of a block, as `jax.ShapeDtypeStruct`."""
         if self.resident:
-            return jax.eval_shape(lambda: (self._inputs, self._targets))
+            shapes: tuple[Any, Any] = jax.eval_shape(lambda: (self._inputs, self._targets))
+            return shapes
         count = self.block_steps() * self.batch_size
 
         def many(array: np.ndarray) -> jax.ShapeDtypeStruct:
