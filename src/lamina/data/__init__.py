@@ -1,0 +1,147 @@
+"""Data ready to train on, from whatever it is: a folder of pictures, a table, arrays, a built-in set.
+
+Only what a source needs is imported: polars for tables, Pillow for pictures.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from lamina.data.base import (
+    ArraySplit,
+    ClassTarget,
+    Data,
+    DataCard,
+    Inputs,
+    MultiLabelTarget,
+    Preprocessing,
+    Split,
+    Target,
+    Task,
+    ValueTarget,
+)
+from lamina.errors import ConfigError, DataError
+
+__all__ = [
+    "ArraySplit",
+    "ClassTarget",
+    "Data",
+    "DataCard",
+    "Inputs",
+    "MultiLabelTarget",
+    "Preprocessing",
+    "Split",
+    "Target",
+    "Task",
+    "ValueTarget",
+    "load",
+    "load_split",
+]
+
+
+def load(
+    source: Any,
+    *,
+    target: str | None = None,
+    task: str = "auto",
+    scale: str = "auto",
+    seed: int = 0,
+    size: int | tuple[int, int] | None = None,
+    test: Any = None,
+) -> Data:
+    """Read data, split it, and fit its preprocessing on the training part.
+
+    Args:
+        source: a folder of pictures (a sub-folder a class), or of IDX files; a `.csv` or `.parquet` table, or a
+            `.csv` of picture paths; an `.npz` file; the name of a built-in set; ``(x, y)`` or {"train": (x, y),
+            "test": (x, y)}; a polars or pandas frame.
+        target: the column to predict, in a table.
+        task: "auto", or "classify", "multilabel", "regress".
+        scale: "auto", "minmax", "standard" or "none".
+        seed: of the split, where there are no given parts. Built-in sets have a fixed one.
+        size: height and width of pictures, in pixels; a single number for both.
+        test: a source of the same kind to keep as the test part.
+
+    Raises:
+        DataError: for a source that cannot be found, read or learned from.
+        ConfigError: for an unknown option value.
+    """
+    from lamina.data import sources
+
+    kind = sources.identify(source, target)
+    if target is not None and kind in ("builtin", "arrays", "images"):
+        raise ConfigError(f"A target column is for tables. Received: target={target!r}.", "Leave it out.")
+    if size is not None and kind not in ("images", "image list"):
+        raise ConfigError(f"A size is for pictures in files. Received: size={size!r}.", "Leave it out.")
+    if test is not None and kind not in ("arrays", "table"):
+        where = "a built-in set has one" if kind == "builtin" else "put it into a sub-folder 'test' beside 'train'"
+        raise ConfigError("A separate test part is for tables and arrays.", f"Leave it out: {where}.")
+    if kind == "builtin":
+        from lamina.data.builtin import load_builtin
+
+        return load_builtin(os.fspath(source), task=task, scale=scale)
+    if kind == "arrays":
+        from lamina.data.arrays import load_arrays
+
+        parts = sources.read_arrays_of(source)
+        if test is not None:
+            held_out = sources.read_arrays_of(test)
+            parts["test"] = held_out.get("test", held_out["train"])
+        return load_arrays(parts, source=_name(source), task=task, scale=scale, seed=seed)
+    if kind == "images":
+        from lamina.data.images import load_image_folder
+
+        _check_pictures_task(task, ("classify",))
+        return load_image_folder(source, scale=scale, seed=seed, size=size)
+    if kind == "image list":
+        from lamina.data.images import load_image_list
+
+        _check_pictures_task(task, ("classify", "multilabel"))
+        return load_image_list(source, target=target, scale=scale, seed=seed, size=size)
+    from lamina.data.table import load_table
+
+    return load_table(source, target=target, task=task, scale=scale, seed=seed, test=test)
+
+
+def load_split(source: Any, preprocessing: Preprocessing, target: Target) -> tuple[Split, DataCard]:
+    """Read data as a trained model takes it: the test part where there is one, else everything.
+
+    Raises:
+        DataError: for a source that cannot be found or read, or does not fit the model.
+    """
+    from lamina.data import sources
+
+    kind = sources.identify(source, getattr(preprocessing, "target", None))
+    if kind == "builtin":
+        from lamina.data.builtin import load_builtin_split
+
+        return load_builtin_split(os.fspath(source), preprocessing, target)
+    if kind == "arrays":
+        from lamina.data.arrays import load_array_split
+
+        return load_array_split(sources.read_arrays_of(source), preprocessing, target, source=_name(source))
+    if kind == "table":
+        from lamina.data.table import load_table_split
+
+        return load_table_split(source, preprocessing, target)
+    from lamina.data.image_preprocessing import ImagePreprocessing
+    from lamina.data.images import load_image_split
+
+    if not isinstance(preprocessing, ImagePreprocessing):
+        raise DataError(f"{_name(source)} holds pictures; the model takes a {preprocessing.kind}.")
+    return load_image_split(source, preprocessing, target)
+
+
+def _name(source: Any) -> str:
+    return os.fspath(source) if isinstance(source, str | os.PathLike) else "the arrays"
+
+
+def _check_pictures_task(task: str, possible: tuple[str, ...]) -> None:
+    from lamina.data.targets import check_task
+
+    check_task(task)
+    if task not in ("auto", *possible):
+        raise ConfigError(
+            f"The task {task!r} is not possible with these pictures.", f"Possible: {', '.join(possible)}."
+        )

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from lamina.data.base import DataCard, Split
 from lamina.errors import DataError
 
 __all__ = [
@@ -17,6 +19,8 @@ __all__ = [
     "describe_duplicates",
     "describe_splits",
     "digest",
+    "divide",
+    "fill_card",
     "find_duplicates",
     "random_split",
     "stratified",
@@ -114,6 +118,50 @@ def _whole(wanted: np.ndarray, total: int) -> np.ndarray:
     return counts
 
 
+def divide(
+    labels: Mapping[str, np.ndarray], groups: np.ndarray, seed: int, *, stratify: bool
+) -> tuple[dict[str, tuple[str, np.ndarray]], str]:
+    """Training, validation and test parts out of the parts that are given.
+
+    Args:
+        labels: of each given part: "train", and perhaps "validation" and "test".
+        groups: ``(n,)`` ids of the given training part's duplicates. Where less than half of its examples are
+            distinct, as in a table of few columns, repetition is its nature and not a leak: ids are then ignored.
+        seed: of the parts that are split off.
+        stratify: by ``labels["train"]``, one class an example.
+
+    Returns:
+        Part → (the given part it is taken from, sorted indices into it), and a sentence on how it was done. There is
+        no "test" where training and validation parts are given and no test part is, or where none can be spared.
+    """
+    count = len(labels["train"])
+    chosen = {part: (part, np.arange(len(values))) for part, values in labels.items()}
+    if "validation" in labels:
+        return chosen, f"The {' and '.join(labels)} parts are given."
+    keep = 2 * len(np.unique(groups)) >= count
+    shares = TWO_WAY if "test" in labels else THREE_WAY
+    ids = groups if keep else None
+    parts = stratified(labels["train"], shares, seed, ids) if stratify else random_split(count, shares, seed, ids)
+    names = ("train", "validation") if "test" in labels else ("train", "validation", "test")
+    for name, indices in zip(names, parts, strict=True):
+        if len(indices):
+            chosen[name] = ("train", indices)
+    if "validation" not in chosen:
+        raise DataError(
+            f"{count} examples of which {len(np.unique(groups))} are distinct cannot be split into training and "
+            "validation parts.",
+            "Give more examples, or give the parts yourself.",
+        )
+    how = "at random, every class in proportion" if stratify else "at random"
+    together = "exact duplicates on one side" if keep else "exact duplicates not kept together: most examples repeat"
+    if "test" in labels:
+        what = "The test part is given; validation is 10 % of the training part"
+    else:
+        what = "Training, validation and test parts are 80 %, 10 % and 10 % of the examples"
+    rule = f"{what}, chosen {how} (seed {seed}), {together}."
+    return {part: chosen[part] for part in ("train", "validation", "test") if part in chosen}, rule
+
+
 def describe_splits(parts: Mapping[str, np.ndarray], names: Sequence[str] = ()) -> dict[str, dict[str, Any]]:
     """The data card's ``splits``: examples and, where there are classes, how many of each.
 
@@ -134,7 +182,7 @@ def describe_splits(parts: Mapping[str, np.ndarray], names: Sequence[str] = ()) 
 def class_warnings(splits: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """Warnings on the classes counted by `describe_splits`: imbalance in training, classes missing from a part."""
     warnings = []
-    counts: dict[str, int] = splits["train"].get("classes", {})
+    counts: dict[str, int] = splits.get("train", {}).get("classes", {})
     present = {name: number for name, number in counts.items() if number}
     if present:
         most, least = max(present, key=present.__getitem__), min(present, key=present.__getitem__)
@@ -182,3 +230,27 @@ def describe_duplicates(groups: np.ndarray, parts: np.ndarray, names: Sequence[s
                 pairs[kind].append([str(names[original]), str(names[index])])
         before.setdefault(part, index)
     return {**totals, "examples": (pairs["across"] + pairs["within"])[:_SHOWN]}
+
+
+def fill_card(
+    card: DataCard, splits: Mapping[str, Split], groups: Mapping[str, np.ndarray], classes: Sequence[str] = ()
+) -> None:
+    """Complete a card with the counts of its splits, their duplicates and the warnings that follow.
+
+    Args:
+        card: changed in place.
+        splits: training, validation and test, as far as there are any.
+        groups: ids of duplicates, for each split.
+        classes: names, where there are classes.
+    """
+    card.splits = describe_splits({part: split.targets for part, split in splits.items()}, classes)
+    parts = np.repeat(np.arange(len(splits)), [len(split) for split in splits.values()])
+    names = list(itertools.chain.from_iterable(split.names for split in splits.values()))
+    card.duplicates = describe_duplicates(np.concatenate([groups[part] for part in splits]), parts, names)
+    across = card.duplicates["across"]
+    if across:
+        card.warnings.append(
+            f"{across} examples appear in more than one split, so that their score is too good: "
+            "remove them from the training part."
+        )
+    card.warnings += class_warnings(card.splits)
