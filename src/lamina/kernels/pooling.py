@@ -17,6 +17,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from lamina.kernels.precision import widened
+
 __all__ = ["adaptive_avg_pool", "adaptive_max_pool", "avg_pool", "max_pool", "pooled_size"]
 
 Pairs: TypeAlias = Sequence[tuple[int, int]]
@@ -90,7 +92,7 @@ def adaptive_max_pool(x: jax.Array, sizes: Sequence[int]) -> jax.Array:
 
     Stretch i of n over a size s is [⌊i s / n⌋, ⌈(i + 1) s / n⌉). Gradients go as in `max_pool`.
     """
-    y = _wide(x)
+    y = widened(x)
     for axis in range(len(sizes), 0, -1):
         parts = [
             functools.reduce(_larger, [lax.slice_in_dim(y, at, at + 1, axis=axis) for at in range(start, stop)])
@@ -102,7 +104,7 @@ def adaptive_max_pool(x: jax.Array, sizes: Sequence[int]) -> jax.Array:
 
 def adaptive_avg_pool(x: jax.Array, sizes: Sequence[int]) -> jax.Array:
     """Mean over the stretches of `adaptive_max_pool`."""
-    y = _wide(x)
+    y = widened(x)
     for axis in range(len(sizes), 0, -1):
         weights = np.zeros((x.shape[axis], sizes[axis - 1]))
         for index, (start, stop) in enumerate(_stretches(x.shape[axis], sizes[axis - 1])):
@@ -113,10 +115,6 @@ def adaptive_avg_pool(x: jax.Array, sizes: Sequence[int]) -> jax.Array:
 
 def _stretches(size: int, outputs: int) -> list[tuple[int, int]]:
     return [(index * size // outputs, -(-(index + 1) * size // outputs)) for index in range(outputs)]
-
-
-def _wide(x: jax.Array) -> jax.Array:
-    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
 
 
 def _larger(a: jax.Array, b: jax.Array) -> jax.Array:
@@ -133,7 +131,7 @@ def _slide(
     combine: Callable[[jax.Array, jax.Array], jax.Array],
     outside: float,
 ) -> jax.Array:
-    y = _wide(x)
+    y = widened(x)
     # The last axis first, so that among equals the first in row-major order wins.
     for axis in range(len(window), 0, -1):
         width, stride, (low, high) = window[axis - 1], strides[axis - 1], padding[axis - 1]

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from lamina.errors import ConfigError
+from lamina.kernels.precision import widened
 from lamina.layers._checks import check_floating
 from lamina.layers.base import Context, Layer, Params, Spec, State
 
@@ -49,5 +50,5 @@ class Dropout(Layer):
             return x, state
         bits = jax.random.bits(ctx.rng(), x.shape, jnp.uint16)
         # The scale would be rounded in half precision, and the mean shifted with it.
-        wide = x.astype(jnp.promote_types(x.dtype, jnp.float32)) * (_LEVELS / kept)
-        return jnp.where(bits < jnp.uint16(kept), wide, 0).astype(x.dtype), state
+        scaled = widened(x) * (_LEVELS / kept)
+        return jnp.where(bits < jnp.uint16(kept), scaled, 0).astype(x.dtype), state

@@ -1,0 +1,13 @@
+"""Where sums and statistics are computed: float32, or float64 for what is in float64 already."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+
+__all__ = ["widened"]
+
+
+def widened(x: jax.Array) -> jax.Array:
+    """The array in float32, or in float64 where it is that already."""
+    return x if x.dtype == jnp.float64 else x.astype(jnp.float32)
