@@ -7,7 +7,6 @@ import json
 import platform
 from collections.abc import Sequence
 from dataclasses import replace
-from importlib.metadata import version
 from os import PathLike
 from pathlib import Path
 from typing import Any, Literal
@@ -15,6 +14,7 @@ from typing import Any, Literal
 import jax
 import numpy as np
 
+import lamina
 from lamina import cache, heads, losses, optim
 from lamina.config import Config, to_json
 from lamina.data import load
@@ -272,7 +272,7 @@ def _describe(
         "seed": plan.seed,
         "why": list(reasons),
         "versions": {
-            "lamina": version("lamina"),
+            "lamina": lamina.__version__,
             "jax": jax.__version__,
             "numpy": np.__version__,
             "python": platform.python_version(),

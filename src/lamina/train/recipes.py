@@ -1,16 +1,35 @@
-"""The network and the recipe that are chosen for data when the user names none."""
+"""The network and the recipe that are chosen for data when the user names none.
+
+Every choice follows from the data's kind, picture size, channels, task and number of examples; none from its name.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
-from lamina.data.augment import Augmentation
+from lamina.data.augment import Affine, Augmentation, Augmentations, ColorJitter, Cutout, Flip
 from lamina.data.base import Data
-from lamina.layers import Layer
-from lamina.losses import Loss
-from lamina.optim import Adam, Optimizer
+from lamina.layers import (
+    BatchNorm,
+    Conv,
+    Dense,
+    Dropout,
+    Flatten,
+    GlobalAvgPool,
+    Layer,
+    MaxPool,
+    Sequential,
+    relu,
+)
+from lamina.losses import Loss, SoftmaxCrossEntropy
+from lamina.optim import Adam, AdamW, OneCycle, Optimizer
 
-__all__ = ["Recipe", "choose"]
+__all__ = ["ARCHITECTURES", "Recipe", "choose"]
+
+_LARGE = 64  # pixels; larger pictures enter through a strided stem
+_EXAMPLES_SEEN = 700_000  # an epoch's worth of examples times the number of epochs
 
 
 @dataclass(frozen=True)
@@ -28,5 +47,111 @@ class Recipe:
 
 
 def choose(data: Data) -> Recipe:
-    """Network and recipe for the data's kind, size and task. No choice depends on a data set's name."""
-    raise NotImplementedError
+    """Network and recipe for the data's kind, size and task."""
+    shape = _shape(data)
+    if len(shape) == 3 and data.preprocessing.kind == "image":
+        return _pictures(data, shape)
+    return _vectors(data)
+
+
+def convnet(data: Data) -> Layer:
+    """A chain of 3×3 convolutions with BatchNorm and ReLU, halving the picture and doubling the filters.
+
+    Source: Simonyan & Zisserman 2015, arXiv:1409.1556 (the shape); Ioffe & Szegedy 2015, arXiv:1502.03167 (BatchNorm).
+    """
+    height, width, _ = _shape(data)
+    side = min(height, width)
+    layers: list[Layer] = []
+    if side > _LARGE:
+        layers += [_block(32, 5, strides=2), MaxPool(2)]
+        side //= 4
+    elif side > 16:
+        layers += [_block(32, 5), MaxPool(2)]
+        side //= 2
+    else:
+        layers.append(_block(32, 3))
+    filters = 64
+    while True:
+        # Where examples are few, depth is cheap; where they are many, one convolution a stage keeps an epoch short.
+        layers += [_block(filters, 3) for _ in range(2 if len(data.train) < 20_000 else 1)]
+        if side < 8 or filters == 256:
+            break
+        layers.append(MaxPool(2))
+        side //= 2
+        filters *= 2
+    return Sequential(*layers, GlobalAvgPool(), Dropout(0.3), Dense(data.target.units))
+
+
+def mlp(data: Data) -> Layer:
+    """Dense layers with BatchNorm, ReLU and dropout."""
+    flatten: list[Layer] = [Flatten()] if len(_shape(data)) > 1 else []
+    width = 256 if len(data.train) >= 2_000 else 64
+    hidden = [Sequential(Dense(width, use_bias=False), BatchNorm(), relu, Dropout(0.1)) for _ in range(3)]
+    return Sequential(*flatten, *hidden, Dense(data.target.units))
+
+
+def linear(data: Data) -> Layer:
+    """One Dense layer: logistic or linear regression."""
+    flatten: list[Layer] = [Flatten()] if len(_shape(data)) > 1 else []
+    return Sequential(*flatten, Dense(data.target.units))
+
+
+ARCHITECTURES: dict[str, Callable[[Data], Layer]] = {"convnet": convnet, "mlp": mlp, "linear": linear}
+
+
+def _shape(data: Data) -> tuple[int, ...]:
+    return tuple(getattr(data.preprocessing.input_spec(), "shape", ()))
+
+
+def _block(filters: int, window: int, strides: int = 1) -> Layer:
+    return Sequential(Conv(filters, window, strides=strides, use_bias=False), BatchNorm(), relu)
+
+
+def _epochs(examples: int) -> int:
+    return min(max(round(_EXAMPLES_SEEN / examples), 12), 60)
+
+
+def _pictures(data: Data, shape: tuple[int, ...]) -> Recipe:
+    height, width, channels = shape
+    epochs = _epochs(len(data.train))
+    batch = 64 if len(data.train) >= 2_000 else 32
+    steps: list[Augmentation] = [Affine(degrees=10, zoom=0.1, shift=0.1)]
+    words = ["small rotations, zooms and shifts"]
+    if channels > 1:
+        # A mirrored photograph shows the same thing; a mirrored character does not.
+        steps = [Flip(), *steps, ColorJitter(0.2, 0.2, 0.2)]
+        words = ["flips", *words, "colour jitter"]
+    if min(height, width) > 16:
+        steps.append(Cutout(0.1))
+        words.append("cutout")
+    loss = SoftmaxCrossEntropy(label_smoothing=0.1) if data.target.task == "classify" else None
+    return Recipe(
+        network=convnet(data),
+        optimizer=AdamW(3e-3, schedule=OneCycle(), weight_decay=0.02),
+        loss=loss,
+        epochs=epochs,
+        batch_size=batch,
+        augmentation=Augmentations(tuple(steps)),
+        reasons=(
+            f"Pictures of {height}×{width}: a convolutional network with BatchNorm.",
+            f"{len(data.train):,} training examples: {epochs} epochs in batches of {batch}, one-cycle learning rate.",
+            f"{'Colour' if channels > 1 else 'Grey'} pictures: {', '.join(words)} as augmentation"
+            + (", no mirroring, which would change characters." if channels == 1 else "."),
+        ),
+    )
+
+
+def _vectors(data: Data) -> Recipe:
+    epochs = min(max(round(1_000_000 / len(data.train)), 20), 100)
+    batch = 256 if len(data.train) >= 10_000 else 64 if len(data.train) >= 1_000 else 16
+    options: dict[str, Any] = {"learning_rate": 2e-3, "schedule": OneCycle(), "weight_decay": 0.02}
+    return Recipe(
+        network=mlp(data),
+        optimizer=AdamW(**options),
+        epochs=epochs,
+        batch_size=batch,
+        reasons=(
+            f"{'×'.join(map(str, _shape(data)))} numbers an example: dense layers with BatchNorm and dropout.",
+            f"{len(data.train):,} training examples: {epochs} epochs in batches of {batch}, one-cycle learning rate.",
+        ),
+    )
