@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -175,12 +175,24 @@ def load(path: str | PathLike[str]) -> Model:
     return Model(**modelfile.read(path))
 
 
-def run_batches(forward: Any, params: Params, state: State, split: Split, batch_size: int) -> np.ndarray:
-    """``forward(params, state, x)`` over a whole split in batches of one shape, as host arrays."""
+def run_batches(
+    forward: Any,
+    params: Params,
+    state: State,
+    split: Split,
+    batch_size: int,
+    before_each: Callable[[], None] = lambda: None,
+) -> np.ndarray:
+    """``forward(params, state, x)`` over a whole split in batches of one shape, as host arrays.
+
+    Args:
+        before_each: called before every batch; what it raises ends the pass.
+    """
     n = len(split)
     size = min(batch_size, 1 << max(n - 1, 0).bit_length())
     results = []
     for count, x in _batches(split, size):
+        before_each()
         results.append(np.asarray(forward(params, state, x))[:count])
     return np.concatenate(results)
 

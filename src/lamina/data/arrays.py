@@ -17,6 +17,7 @@ __all__ = ["RowNames", "duplicate_groups", "load_array_split", "load_arrays"]
 
 Parts = Mapping[str, tuple[Any, Any]]
 _PARTS = ("train", "validation", "test")
+_CHUNK = 1 << 22  # pixels counted at a time
 
 
 class RowNames(Sequence[str]):
@@ -180,9 +181,22 @@ def _fit(x: np.ndarray, scale: str) -> Preprocessing:
     if scale == "minmax":
         std = (255.0,) * channels  # of all pictures that may come, not only of these
     elif scale != "none":
-        fitted = fit_scale(x.reshape(-1, channels), "standard")
-        mean, std = fitted.mean, fitted.std
+        mean, std = _moments(x.reshape(-1, channels))
     return ImagePreprocessing(x.shape[1], x.shape[2], channels, mean, std)
+
+
+def _moments(pixels: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation of each channel, exactly, from counts of the 256 values."""
+    levels, means, stds = np.arange(256.0), [], []
+    for channel in pixels.T:
+        counts = sum(
+            np.bincount(channel[start : start + _CHUNK], minlength=256) for start in range(0, len(channel), _CHUNK)
+        )
+        mean = float(levels @ counts / len(channel))
+        spread = float(((levels - mean) ** 2 @ counts / len(channel)) ** 0.5)
+        means.append(mean)
+        stds.append(spread or 1.0)
+    return tuple(means), tuple(stds)
 
 
 def _encode(preprocessing: Preprocessing, x: np.ndarray) -> Any:

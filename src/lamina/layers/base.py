@@ -170,6 +170,12 @@ class Layer(Config):
         """The layers that this one is made of, with their names; empty for a leaf."""
         return iter(())
 
+    def part(self, path: str) -> Layer | None:
+        """The layer at a dotted path inside this one, or None where there is none."""
+        name, _, rest = path.partition(".")
+        found = dict(self.parts()).get(name)
+        return found.part(rest) if found is not None and rest else found
+
     def window(self) -> tuple[Any, Any, Any] | None:
         """(kernel size, strides, dilation) of a layer that slides a window over space, else None."""
         return None

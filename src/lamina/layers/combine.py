@@ -49,8 +49,9 @@ class _Chain(Layer):
         return iter(self.layers)
 
     def _shown(self) -> str:
-        numbered = all(name == str(index) for index, (name, _) in enumerate(self.layers))
-        return ", ".join(repr(layer) if numbered else f"{name}={layer!r}" for name, layer in self.layers)
+        return ", ".join(
+            repr(layer) if name == str(index) else f"{name}={layer!r}" for index, (name, layer) in enumerate(self.layers)
+        )
 
 
 @dataclass(frozen=True, init=False, repr=False)

@@ -114,6 +114,8 @@ def fit(
     else:
         network = as_layer(network)
         recipe_options = Recipe(network=network)
+    if folder is not None:
+        to_json(network)  # a network that cannot be saved is refused now, not after the training
     if augmentation == "auto":
         augmentation = recipe.augmentation if recipe else None
     elif isinstance(recipe, Recipe) and augmentation is None and network is recipe.network:

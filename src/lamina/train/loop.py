@@ -171,16 +171,17 @@ class Training:
             self._run_block(block)
             if self._stop:
                 break
-        if self._stop == "interrupted":  # no validation: the person is waiting
-            self.best = self.best if self.best.epoch else self._current(0, (-np.inf, -np.inf))
-            return
         trained = time.perf_counter() - began
         row: dict[str, Any] = {"epoch": self.epoch, "step": int(jnp.max(self.carry.step))}
         sums = jax.tree.map(np.asarray, self.carry.sums)
         losses, scores = np.atleast_1d(sums.loss / sums.steps), np.atleast_1d(sums.score / sums.steps)
         zero = jax.tree.map(jnp.zeros_like, self.carry.sums)
         self.carry = self.carry._replace(sums=zero)
-        validated = [self._validate(rate) for rate in range(max(1, len(self.plan.rates)))]
+        try:
+            validated = [self._validate(rate) for rate in range(max(1, len(self.plan.rates)))]
+        except _InterruptedError:  # the person is waiting: the best weights so far are the result
+            self.best = self.best if self.best.epoch else self._current(0, (-np.inf, -np.inf))
+            return
         before = self.best.key
         for rate, (loss, score) in enumerate(validated):
             bad = self.plan.rates and int(self.carry.bad[rate]) >= 0
@@ -282,7 +283,12 @@ class Training:
 
     def outputs(self, split: Split, params: Params, state: State) -> np.ndarray:
         """Raw outputs in evaluation for a whole split."""
-        return run_batches(self._predict, params, state, split, _EVALUATION_BATCH)
+
+        def check() -> None:
+            if self._stop == "interrupted" and self.status == "running":
+                raise _InterruptedError
+
+        return run_batches(self._predict, params, state, split, _EVALUATION_BATCH, check)
 
     def _score(self, outputs: np.ndarray, targets: np.ndarray) -> float | None:
         from lamina.heads import answers
@@ -304,6 +310,10 @@ class Training:
         self.epochs_planned = max(self.epoch, min(self.plan.epochs, self.epoch + more))
 
 
+class _InterruptedError(Exception):
+    """Ctrl-C during a validation pass."""
+
+
 def _number(value: Any) -> float | None:
     return float(value) if np.isfinite(value) else None
 
@@ -323,17 +333,21 @@ def _check_memory(needed: int, batch_size: int) -> None:
 
 @contextmanager
 def _interruptible(training: Training) -> Iterator[None]:
-    """Turn the first Ctrl-C into a clean stop; a second one interrupts at once."""
+    """Turn the first Ctrl-C (or a termination request) into a clean stop; a second one interrupts at once."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
-    def ask(*_: Any) -> None:
-        training.stop("interrupted")
-        signal.signal(signal.SIGINT, before)
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
-    before = signal.signal(signal.SIGINT, ask)
+    def ask(number: int, _: Any) -> None:
+        training.stop("interrupted")
+        signal.signal(number, before[signal.Signals(number)])
+
+    for number in before:
+        signal.signal(number, ask)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -71,9 +71,9 @@ def convnet(data: Data) -> Layer:
     else:
         layers.append(_block(32, 3))
     filters = 64
+    depth = 2 if min(height, width) > _LARGE else 1  # convolutions a stage
     while True:
-        # Where examples are few, depth is cheap; where they are many, one convolution a stage keeps an epoch short.
-        layers += [_block(filters, 3) for _ in range(2 if len(data.train) < 20_000 else 1)]
+        layers += [_block(filters, 3) for _ in range(depth)]
         if side < 8 or filters == 256:
             break
         layers.append(MaxPool(2))

@@ -203,7 +203,9 @@ class Program:
         (loss, taps), grads = jax.jit(jax.value_and_grad(replay, has_aux=True))(carry.params)
         for path in order:
             if not _finite(taps[path]):
-                return f"the output of layer '{path}' is not finite"
+                layer = self.network.part(path)
+                kind = f" ({type(layer).__name__})" if layer is not None else ""
+                return f"the output of layer '{path}'{kind} is not finite"
         if not np.isfinite(loss):
             return f"all layers' outputs are finite but the {type(self.loss).__name__} loss is {float(loss)}"
         for where, leaf in zip(trees.paths(grads), jax.tree.leaves(grads), strict=True):
