@@ -61,6 +61,7 @@ def write(
 
 def read(path: str | PathLike[str]) -> dict[str, Any]:
     """Read a model's parts. Raises `ModelFileError`."""
+    _define_types()
     entries = _entries(Path(path))
     head = _parse(path, "network.json", entries["network.json"])
     version = head.get("format")
@@ -93,6 +94,11 @@ def read(path: str | PathLike[str]) -> dict[str, Any]:
         "target": target,
         "card": _parse(path, "card.json", entries["card.json"]),
     }
+
+
+def _define_types() -> None:
+    """Import what a file may name, whatever it does name: a name is only looked up among the types already defined."""
+    from lamina.data import array_preprocessing, image_preprocessing  # noqa: F401
 
 
 def write_atomically(path: str | PathLike[str], data: bytes) -> None:

@@ -1,0 +1,191 @@
+"""``lamina predict``: what a model says of files, folders, tables, standard input."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lamina.cli.models import open_model
+from lamina.cli.terminal import Reporter, clean, emit_json, metric_number, percent
+from lamina.errors import BadInputError, ConfigError, nearest
+
+if TYPE_CHECKING:
+    from lamina.data import Inputs
+    from lamina.model import Model, Predictions
+
+__all__ = ["predict"]
+
+_ENDINGS = (".csv", ".parquet")
+_CHUNK_BYTES = 64 << 20  # network input in memory at a time
+
+
+def predict(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A model.lamina file, or the run folder it lies in.")],
+    inputs: Annotated[
+        list[str],
+        typer.Argument(metavar="INPUT…", help="What the model was trained on: pictures, folders, tables; - for stdin."),
+    ],
+    top: Annotated[int, typer.Option("--top", min=1, metavar="K", help="The K most probable classes.")] = 1,
+    contains: Annotated[
+        str | None, typer.Option("--contains", metavar="CLASS", help="Only ask for this class: yes or no.")
+    ] = None,
+    out: Annotated[
+        str | None, typer.Option("--out", metavar="FILE", help="Write a .csv or .parquet file instead of printing.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the file that --out names.")] = False,
+    batch_size: Annotated[
+        int, typer.Option("--batch-size", min=1, metavar="N", help="Examples computed together.")
+    ] = 256,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, for scripts.")] = False,
+) -> None:
+    """Ask a trained model about new examples.
+
+    [bold]lamina predict runs/photos cat.jpg dog.jpg[/bold]
+    [bold]lamina predict runs/photos holiday/ --contains dog[/bold]
+    [bold]lamina predict runs/prices new.csv --out prices.csv[/bold]
+    [bold]cat cat.jpg | lamina predict runs/photos -[/bold]
+    """
+    reporter = Reporter()
+    if out is not None:
+        _check_out(Path(out), force)
+    trained = open_model(model)
+    if contains is not None:
+        _check_class(trained, contains)
+    given = trained.preprocessing.gather(inputs)
+    for warning in given.warnings:
+        reporter.warn(warning)
+    for name, reason in given.skipped[:5]:
+        reporter.warn(f"{name} was skipped: {reason}")
+    if len(given.skipped) > 5:
+        reporter.warn(f"{len(given.skipped) - 5} more were skipped.")
+    answers = _answers(trained, given, batch_size, top, contains)
+    if out is not None:
+        rows = list(answers)
+        _write(Path(out), rows, trained)
+        reporter.say(f"{len(rows)} predictions are in {out}")
+        answers = iter(rows)
+    if as_json:
+        skipped = [{"input": name, "reason": reason} for name, reason in given.skipped]
+        emit_json({"predictions": list(answers), "skipped": skipped, "warnings": reporter.warnings})
+    elif out is None:
+        for line in _lines(answers, given.names, trained, top):
+            print(line)  # noqa: T201
+
+
+def _check_out(path: Path, force: bool) -> None:
+    if path.suffix.lower() not in _ENDINGS:
+        raise ConfigError(f"Predictions are written as .csv or .parquet. Received: --out {path}.")
+    if path.is_dir():
+        raise BadInputError(f"{path} is a folder.", "Name a file in it.")
+    if path.exists() and not force:
+        raise BadInputError(f"{path} exists already.", "Use --force to replace it, or name another file.")
+    if not path.parent.is_dir():
+        raise BadInputError(f"{path} cannot be written: there is no folder {path.parent}.", "Make it first.")
+
+
+def _check_class(model: Model, name: str) -> None:
+    if model.target.task == "regress":
+        raise ConfigError("This model predicts values, not classes.", "Leave --contains out.")
+    if name not in model.target.names:
+        raise ConfigError(f"The model knows no class {name!r}.", nearest(name, model.target.names))
+
+
+def _answers(model: Model, given: Inputs, batch_size: int, top: int, contains: str | None) -> Iterator[dict[str, Any]]:
+    """One JSON-able answer an input, computed in portions of bounded memory."""
+    import jax
+
+    leaves = jax.tree.leaves(model.preprocessing.input_spec())
+    size = sum(leaf.size * leaf.dtype.itemsize for leaf in leaves)
+    step = max(1, _CHUNK_BYTES // max(size * batch_size, 1)) * batch_size
+    for start in range(0, len(given.names), step):
+        names = given.names[start : start + step]
+        predictions = model.predict(given.raw[start : start + step], batch_size)
+        yield from _described(model, names, predictions, top, contains)
+
+
+def _described(
+    model: Model, names: Sequence[str], predictions: Predictions, top: int, contains: str | None
+) -> Iterator[dict[str, Any]]:
+    if predictions.values is not None:
+        for name, row in zip(names, predictions.values.tolist(), strict=True):
+            several = {"values": dict(zip(predictions.classes, row, strict=True))}
+            yield {"input": name, **(several if len(row) > 1 else {"value": row[0]})}
+        return
+    assert predictions.labels is not None
+    assert predictions.probabilities is not None
+    best = predictions.top(max(top, 1))
+    for name, label, first, probabilities in zip(
+        names, predictions.labels.tolist(), best, predictions.probabilities, strict=True
+    ):
+        answer: dict[str, Any] = {"input": name, "label": label, "probability": first[0][1], "top": first}
+        if model.target.task == "multilabel":
+            answer |= {"label": "|".join(label), "labels": list(label)}
+        if contains is not None:
+            probability = float(probabilities[predictions.classes.index(contains)])
+            yes = contains in label if model.target.task == "multilabel" else contains == label
+            answer["contains"] = {"label": contains, "answer": "yes" if yes else "no", "probability": probability}
+        yield answer
+
+
+def _lines(answers: Iterator[dict[str, Any]], names: Sequence[str], model: Model, top: int) -> Iterator[str]:
+    """The answers for people. Names are known beforehand, so that lines are aligned though they come in portions."""
+    from rich.cells import cell_len
+
+    name_width = max(cell_len(clean(name)) for name in names)
+    label_width = max(cell_len(clean(name)) for name in model.target.names)
+
+    def padded(text: str, width: int) -> str:
+        text = clean(text)
+        return text + " " * (width - cell_len(text))
+
+    if model.target.task == "regress" and len(model.target.names) > 1:
+        yield padded("", name_width) + "  " + "  ".join(f"{clean(name):>12}" for name in model.target.names)
+    for answer in answers:
+        if "values" in answer:
+            cells = [f"{metric_number(value):>{max(12, cell_len(clean(n)))}}" for n, value in answer["values"].items()]
+        elif "value" in answer:
+            cells = [f"{metric_number(answer['value']):>12}"]
+        elif "contains" in answer:
+            cells = [f"{answer['contains']['answer']:<3}", f"{percent(answer['contains']['probability']):>6}"]
+        elif "labels" in answer and top == 1:
+            cells = [clean(answer["label"]) or "(none)"]
+        else:
+            shown = answer["top"]
+            cells = [cell for label, p in shown for cell in (padded(label, label_width), f"{percent(p):>6}")]
+        yield "  ".join([padded(answer["input"], name_width), *cells]).rstrip()
+
+
+def _write(path: Path, answers: list[dict[str, Any]], model: Model) -> None:
+    """The answers as a table, written whole or not at all."""
+    import io
+
+    import polars as pl
+
+    from lamina.modelfile import write_atomically
+
+    columns: dict[str, list[Any]] = {"input": [answer["input"] for answer in answers]}
+    if model.target.task == "regress":
+        for name in model.target.names:
+            column = [answer["values"][name] if "values" in answer else answer["value"] for answer in answers]
+            columns[name if name != "input" else "input (predicted)"] = column
+    else:
+        columns["label"] = [answer["label"] for answer in answers]
+        columns["probability"] = [answer["probability"] for answer in answers]
+        for rank in range(1, len(answers[0]["top"])):
+            columns[f"label_{rank + 1}"] = [answer["top"][rank][0] for answer in answers]
+            columns[f"probability_{rank + 1}"] = [answer["top"][rank][1] for answer in answers]
+        if "contains" in answers[0]:
+            columns["contains"] = [answer["contains"]["answer"] for answer in answers]
+            columns["contains_probability"] = [answer["contains"]["probability"] for answer in answers]
+    frame = pl.DataFrame(
+        {name: [clean(v) if isinstance(v, str) else v for v in column] for name, column in columns.items()}
+    )
+    buffer = io.BytesIO()
+    if path.suffix.lower() == ".csv":
+        frame.write_csv(buffer)
+    else:
+        frame.write_parquet(buffer)
+    write_atomically(path, buffer.getvalue())

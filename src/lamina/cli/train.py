@@ -1,0 +1,267 @@
+"""``lamina train``: from data to a trained, measured model in a run folder."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lamina.cli import options
+from lamina.cli.card import describe_data, describe_network, describe_results
+from lamina.cli.folders import check_folder, run_folder
+from lamina.cli.terminal import Reporter, emit_json
+from lamina.errors import ConfigError
+
+if TYPE_CHECKING:
+    from lamina.data import Data
+    from lamina.layers import Layer
+    from lamina.run import Run
+
+__all__ = ["train"]
+
+_DATA, _NETWORK, _TRAINING, _RUN = "Data", "Network", "Training", "Run"
+_TASKS = ("auto", "classify", "multilabel", "regress")
+_SCALES = ("auto", "minmax", "standard", "none")
+
+
+def train(
+    context: typer.Context,
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="DATA",
+            help="A folder with a sub-folder of pictures for each class; a .csv or .parquet table, or a .csv of "
+            "picture paths; an .npz file; a built-in set: digits, mnist, fashion-mnist.",
+        ),
+    ],
+    target: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--target",
+            metavar="COLUMN",
+            help="The column to learn; repeat it for several labels.",
+            rich_help_panel=_DATA,
+        ),
+    ] = None,
+    test: Annotated[
+        str | None,
+        typer.Option(
+            "--test", metavar="DATA", help="Measure on this instead of on a part of DATA.", rich_help_panel=_DATA
+        ),
+    ] = None,
+    task: Annotated[
+        str,
+        typer.Option(
+            "--task", metavar="|".join(_TASKS), help="What to learn; told from the data.", rich_help_panel=_DATA
+        ),
+    ] = "auto",
+    scale: Annotated[
+        str, typer.Option("--scale", metavar="|".join(_SCALES), help="How numbers are scaled.", rich_help_panel=_DATA)
+    ] = "auto",
+    size: Annotated[
+        str | None,
+        typer.Option("--size", metavar="N|HxW", help="The network's input in pixels.", rich_help_panel=_DATA),
+    ] = None,
+    arch: Annotated[
+        str,
+        typer.Option(
+            "--arch",
+            metavar="NAME|FILE.py|FILE.json",
+            help="The network: auto, convnet, mlp, linear; a Python file that defines 'network'; a saved description.",
+            rich_help_panel=_NETWORK,
+        ),
+    ] = "auto",
+    epochs: Annotated[
+        int | None,
+        typer.Option(
+            "--epochs", min=1, metavar="N", help="Times through the training data.", rich_help_panel=_TRAINING
+        ),
+    ] = None,
+    time: Annotated[
+        str | None,
+        typer.Option("--time", metavar="10m", help="Be done in this time: 90s, 10m, 1h30m.", rich_help_panel=_TRAINING),
+    ] = None,
+    batch_size: Annotated[
+        str | None,
+        typer.Option("--batch-size", metavar="N|full", help="Examples a step.", rich_help_panel=_TRAINING),
+    ] = None,
+    lr: Annotated[
+        str | None,
+        typer.Option(
+            "--lr",
+            metavar="A[,B,…]",
+            help="The learning rate; of several, trained side by side, the best.",
+            rich_help_panel=_TRAINING,
+        ),
+    ] = None,
+    optimizer: Annotated[
+        str | None,
+        typer.Option(
+            "--optimizer",
+            metavar="NAME",
+            help="sgd, momentum, nesterov, rmsprop, adagrad, adam, adamw, lion, muon.",
+            rich_help_panel=_TRAINING,
+        ),
+    ] = None,
+    schedule: Annotated[
+        str | None,
+        typer.Option(
+            "--schedule",
+            metavar="NAME",
+            help="The learning rate's course: constant, step, exponential, cosine, warm_up, one_cycle.",
+            rich_help_panel=_TRAINING,
+        ),
+    ] = None,
+    loss: Annotated[
+        str | None,
+        typer.Option(
+            "--loss",
+            metavar="NAME",
+            help="What is made small: softmax_cross_entropy, squared_error, huber, …",
+            rich_help_panel=_TRAINING,
+        ),
+    ] = None,
+    patience: Annotated[
+        int | None,
+        typer.Option(
+            "--patience",
+            min=1,
+            metavar="N",
+            help="Stop after N epochs without a better validation score.",
+            rich_help_panel=_TRAINING,
+        ),
+    ] = None,
+    precision: Annotated[
+        str, typer.Option("--precision", metavar="f32|bf16", help="Of the computation.", rich_help_panel=_TRAINING)
+    ] = "f32",
+    device: Annotated[
+        str | None,
+        typer.Option(
+            "--device", metavar="cpu|gpu|tpu", help="Where to compute; the best there is.", rich_help_panel=_TRAINING
+        ),
+    ] = None,
+    seed: Annotated[
+        int,
+        typer.Option(
+            "--seed",
+            min=0,
+            max=2**31 - 1,
+            metavar="S",
+            help="Fixes all that is drawn at random.",
+            rich_help_panel=_TRAINING,
+        ),
+    ] = 0,
+    out: Annotated[
+        str | None,
+        typer.Option("--out", metavar="DIR", help="The run folder; a new one in runs/.", rich_help_panel=_RUN),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the run in --out.", rich_help_panel=_RUN)] = False,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume", help="Go on with a run that was cut off (same data and options).", rich_help_panel=_RUN
+        ),
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object, for scripts.", rich_help_panel=_RUN)
+    ] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Say only warnings and errors.", rich_help_panel=_RUN)
+    ] = False,
+) -> None:
+    """Learn from data: trains a network, measures it, writes model and report into a run folder.
+
+    Without options it chooses network and recipe for the data, and says why. Ctrl-C ends the training cleanly, with a
+    usable model.
+
+    [bold]lamina train photos/[/bold]
+    [bold]lamina train table.csv --target price --time 5m[/bold]
+    [bold]lamina train digits --arch my_network.py --lr 0.01,0.003,0.001[/bold]
+    """
+    reporter = Reporter(quiet)
+    options.one_of("--task", task, _TASKS)
+    options.one_of("--scale", scale, _SCALES)
+    options.one_of("--precision", precision, ("f32", "bf16"))
+    seconds = None if time is None else options.parse_time(time)
+    pixels = None if size is None else options.parse_size(size)
+    batch = None if batch_size is None else options.parse_batch_size(batch_size)
+    rates = () if lr is None else options.parse_rates(lr)
+    if force and resume:
+        raise ConfigError("--force replaces a run and --resume goes on with it.", "Give one of them.")
+    if device is not None:
+        options.use_device(device)
+
+    from lamina import losses, optim
+    from lamina.cli.network import open_network
+    from lamina.data import load
+    from lamina.train import fit
+    from lamina.train.recipes import choose
+
+    if loss is not None:
+        losses.resolve(loss)
+    chosen = None if optimizer is None else optim.resolve(optimizer)
+    if schedule is not None:
+        optim.resolve_schedule(schedule)
+    make = None if arch == "auto" else open_network(arch)
+    check_folder(out, source, force=force, resume=resume)
+
+    column: Any = None if not target else target[0] if len(target) == 1 else tuple(target)
+    data = load(source, target=column, task=task, scale=scale, seed=seed, size=pixels, test=test)
+    describe_data(reporter, data)
+    recipe = choose(data)
+    network: Layer = recipe.network if make is None else make(data)
+    rate = rates[0] if len(rates) == 1 else None
+    chosen = optim.resolve(chosen if chosen is not None else recipe.optimizer, learning_rate=rate, schedule=schedule)
+    settings: dict[str, Any] = {
+        "loss": loss,
+        "optimizer": chosen,
+        "learning_rates": rates if len(rates) > 1 else (),
+        "epochs": epochs if epochs is not None else recipe.epochs,
+        "batch_size": batch if batch is not None else recipe.batch_size,
+        "patience": patience if patience is not None else recipe.patience,
+        "augmentation": "auto",
+    }
+    describe_network(reporter, data, network, arch, recipe, settings)
+    with run_folder(out, source, resume=resume) as folder:
+        run = fit(
+            "auto" if make is None else network,
+            data,
+            **settings,
+            seed=seed,
+            precision=precision,  # type: ignore[arg-type]
+            time_limit=seconds,
+            out=folder,
+            force=force,
+            resume=resume,
+            progress=not quiet,
+            command=shlex.join(["lamina", *context.obj]),
+        )
+    describe_results(reporter, run)
+    if as_json:
+        emit_json(_as_json(run, data, reporter.warnings))
+
+
+def _as_json(run: Run, data: Data, warnings: list[str]) -> dict[str, Any]:
+    assert run.folder is not None
+    report = run.folder / "report.html"
+    measured = {"validation": run.validation, "test": run.test}
+    return {
+        "run": str(run.folder),
+        "model": str(run.folder / "model.lamina"),
+        "report": str(report) if report.exists() else None,
+        "task": data.target.task,
+        "classes": [] if data.target.task == "regress" else list(data.target.names),
+        "status": run.status,
+        "epochs": len(run.history),
+        "best_epoch": run.best_epoch,
+        "seconds": round(run.seconds, 3),
+        **{part: {name: found.value for name, found in metrics.items()} for part, metrics in measured.items()},
+        "intervals": {
+            part: {name: [found.low, found.high] for name, found in metrics.items()}
+            for part, metrics in measured.items()
+        },
+        "examples": {part: described["examples"] for part, described in data.card.splits.items()},
+        "skipped": len(data.card.skipped),
+        "warnings": warnings,
+    }
