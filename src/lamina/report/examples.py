@@ -1,0 +1,88 @@
+"""Single examples: where the model is most surely wrong, and a sample of what it says."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lamina.data.base import Preprocessing
+from lamina.report.evidence import Evidence
+from lamina.report.markup import Markup, table, tag
+from lamina.report.pictures import picture, read_pictures
+from lamina.report.wording import amount, percent, shorten
+
+__all__ = ["samples", "wrong"]
+
+_SHOWN = 24
+_ROWS = 15
+
+
+def wrong(evidence: Evidence, preprocessing: Preprocessing) -> Markup:
+    """The examples that the model got most wrong."""
+    order = np.argsort(-evidence.error, kind="stable")
+    if evidence.target.task == "regress":
+        return _show(evidence, preprocessing, order[:_SHOWN])
+    order = order[evidence.error[order] > 0]
+    if not len(order):
+        return tag("p", f"None: every one of the {len(evidence.truth)} {evidence.part} examples is answered right.")
+    return _show(evidence, preprocessing, order[:_SHOWN])
+
+
+def samples(evidence: Evidence, preprocessing: Preprocessing) -> Markup:
+    """Examples drawn at random, always the same ones of a split."""
+    size = min(_SHOWN, len(evidence.truth))
+    drawn = np.sort(np.random.default_rng(0).choice(len(evidence.truth), size, replace=False))
+    return _show(evidence, preprocessing, drawn)
+
+
+def _show(evidence: Evidence, preprocessing: Preprocessing, indices: np.ndarray) -> Markup:
+    pixels = read_pictures(evidence.split, preprocessing, indices)
+    if pixels is None:
+        return _rows(evidence, indices[:_ROWS])
+    cards = []
+    for index, shown in zip(indices.tolist(), pixels, strict=True):
+        said, true = _answer(evidence, index), _truth(evidence, index)
+        name = evidence.name(index)
+        lines = [tag("b", shorten(said, 32))]
+        if evidence.target.task == "regress" or not evidence.right[index]:
+            lines.append(tag("span", f"true: {shorten(true, 32)}"))
+        lines.append(tag("small", shorten(name, 26), title=name))
+        verdict = None if evidence.target.task == "regress" else "right" if evidence.right[index] else "wrong"
+        described = f"{name}: the model says {said}; true is {true}"
+        cards.append(tag("li", picture(shown, described), *lines, class_=verdict))
+    return tag("ul", *cards, class_="gallery")
+
+
+def _rows(evidence: Evidence, indices: np.ndarray) -> Markup:
+    head = ["Example", "Predicted", "True"]
+    if evidence.target.task == "regress":
+        head.append("Error")
+    else:
+        head.append("Right?")
+    rows = []
+    for index in indices.tolist():
+        if evidence.target.task == "regress":
+            last = ", ".join(amount(float(off)) for off in evidence.answers[index] - evidence.truth[index])
+        else:
+            last = "yes" if evidence.right[index] else "no"
+        rows.append((shorten(evidence.name(index), 40), _answer(evidence, index), _truth(evidence, index), last))
+    numbers = (1, 2, 3) if evidence.target.task == "regress" else ()
+    return table(head, rows, caption="Examples with prediction and truth", numbers=numbers)
+
+
+def _answer(evidence: Evidence, index: int) -> str:
+    names = evidence.target.names
+    if evidence.target.task == "regress":
+        return ", ".join(amount(float(value)) for value in evidence.answers[index])
+    if evidence.several:
+        chosen = np.flatnonzero(evidence.predicted[index])
+        return ", ".join(f"{names[i]} {percent(evidence.answers[index, i], 0)}" for i in chosen) or "no label"
+    return f"{names[evidence.predicted[index]]} {percent(evidence.confidence[index])}"
+
+
+def _truth(evidence: Evidence, index: int) -> str:
+    names = evidence.target.names
+    if evidence.target.task == "regress":
+        return ", ".join(amount(float(value)) for value in evidence.truth[index])
+    if evidence.several:
+        return ", ".join(names[i] for i in np.flatnonzero(evidence.truth[index])) or "no label"
+    return str(names[evidence.truth[index]])

@@ -1,0 +1,115 @@
+"""Pictures in the page: examples as the network sees them, and the filters of its first layer."""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+from typing import Any
+
+import jax
+import numpy as np
+
+from lamina.data.array_preprocessing import ArrayPreprocessing
+from lamina.data.base import Preprocessing, Split
+from lamina.layers import Conv, Dense
+from lamina.layers.base import Tape
+from lamina.model import Model
+from lamina.report.markup import Markup, tag
+
+__all__ = ["first_filters", "picture", "read_pictures"]
+
+_SMALL = 64  # pixels a side up to which a picture is kept exactly, and shown with sharp pixels
+_SHOWN = 192  # pixels a side to which larger ones are reduced
+_FILTERS = 64
+
+
+def read_pictures(split: Split, preprocessing: Preprocessing, indices: np.ndarray) -> np.ndarray | None:
+    """The examples at these indices as uint8 ``(n, height, width, 1 or 3)``, None where they are no pictures.
+
+    Arrays of numbers in the shape of pictures are stretched, each from its lowest to its highest value.
+    """
+    if not _is_picture(preprocessing) or not len(indices):
+        return None
+    encoded = np.asarray(split.read(indices))
+    if encoded.dtype == np.uint8:
+        return encoded
+    scaled = encoded.astype(np.float64)
+    if isinstance(preprocessing, ArrayPreprocessing) and preprocessing.mean:
+        scaled = scaled * np.asarray(preprocessing.std) + np.asarray(preprocessing.mean)
+    low, high = scaled.min(axis=(1, 2, 3), keepdims=True), scaled.max(axis=(1, 2, 3), keepdims=True)
+    return _to_bytes((scaled - low) / np.where(high > low, high - low, 1.0))
+
+
+def first_filters(model: Model) -> tuple[str, np.ndarray] | None:
+    """The weights of the first layer as pictures, where that layer looks at pictures.
+
+    A Conv's kernels with 1 or 3 input channels, or a Dense's columns in the shape of its picture. Middle grey is a
+    weight of zero; each filter is stretched to its own largest weight.
+
+    Returns:
+        The layer's path and uint8 ``(filters, height, width, 1 or 3)``, at most 64 of them; None where there are none.
+    """
+    if not _is_picture(model.preprocessing):
+        return None
+    shape: tuple[int, ...] = model.preprocessing.input_spec().shape
+    tape = Tape(record_calls=True)
+
+    def trace(params: Any, state: Any) -> Any:
+        x = jax.numpy.zeros((1, *shape), "float32")
+        return model.network.apply(params, state, x, tape=tape)[0]
+
+    jax.eval_shape(trace, model.params, model.state)
+    for call in tape.calls:
+        weights = model.params
+        for part in call.path.split("."):
+            weights = weights.get(part, {}) if isinstance(weights, dict) else {}
+        kernel = weights.get("kernel") if isinstance(weights, dict) else None
+        if kernel is None:
+            continue
+        values = np.asarray(kernel, np.float64)
+        if isinstance(call.layer, Conv) and values.ndim == 4 and values.shape[2] in (1, 3) and values.shape[0] > 1:
+            filters = values.transpose(3, 0, 1, 2)
+        elif isinstance(call.layer, Dense) and values.shape[0] == math.prod(shape):
+            filters = values.T.reshape(-1, *shape)
+        else:
+            return None
+        filters = filters[:_FILTERS]
+        largest = np.abs(filters).max(axis=(1, 2, 3), keepdims=True)
+        return call.path, _to_bytes(0.5 + 0.5 * filters / np.where(largest > 0, largest, 1.0))
+    return None
+
+
+def picture(pixels: np.ndarray, described: str) -> Markup:
+    """A uint8 ``(height, width, 1 or 3)`` as an ``<img>`` that holds its data."""
+    from PIL import Image
+
+    height, width = pixels.shape[:2]
+    image = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
+    stream = io.BytesIO()
+    sharp = max(height, width) <= _SMALL
+    if sharp:
+        image.save(stream, "PNG", optimize=True)
+    else:
+        image.thumbnail((_SHOWN, _SHOWN), Image.Resampling.LANCZOS)
+        image.save(stream, "JPEG", quality=82)
+    kind = "png" if sharp else "jpeg"
+    source = f"data:image/{kind};base64,{base64.b64encode(stream.getvalue()).decode()}"
+    return tag(
+        "img",
+        src=source,
+        alt=described,
+        width=image.width,
+        height=image.height,
+        class_="sharp" if sharp else None,
+    )
+
+
+def _is_picture(preprocessing: Preprocessing) -> bool:
+    shape: tuple[int, ...] = getattr(preprocessing.input_spec(), "shape", ())
+    return len(shape) == 3 and shape[2] in (1, 3) and min(shape[:2]) >= 4
+
+
+def _to_bytes(values: np.ndarray) -> np.ndarray:
+    pixels: np.ndarray = np.rint(np.clip(values, 0, 1) * 255).astype(np.uint8)
+    return pixels

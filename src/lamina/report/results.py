@@ -1,0 +1,125 @@
+"""The result at the top of the page, and how the training came to it."""
+
+from __future__ import annotations
+
+from lamina.metrics import Interval, main_metric
+from lamina.report import plots
+from lamina.report.markup import Markup, join, table, tag
+from lamina.report.svg import inline
+from lamina.report.wording import count, duration, interval, metric_label, metric_value
+from lamina.run import Run
+
+__all__ = ["curves", "headline", "metrics"]
+
+
+def headline(run: Run) -> Markup:
+    """The metric that counts, with its interval, and the few facts beside it."""
+    name = main_metric(run.model.target.task)
+    shown = run.test or run.validation
+    part = "test" if run.test else "validation"
+    cards = []
+    if shown.get(name) is not None and shown[name][0] is not None:
+        size = run.data.test if run.test else run.data.validation
+        cards.append(
+            tag(
+                "div",
+                tag("p", f"{metric_label(name)}, {part} split", class_="label"),
+                tag("p", metric_value(name, shown[name][0]), class_="value"),
+                _scale(name, shown[name]),
+                tag("p", f"95 % interval {interval(name, shown[name])}, {_examples(size)}", class_="aside"),
+                class_="card main",
+            )
+        )
+    else:
+        why = "The run was interrupted before it was measured." if run.status == "interrupted" else "Not defined here."
+        cards.append(
+            tag("div", tag("p", metric_label(name), class_="label"), tag("p", "–", class_="value"), tag("p", why),
+                class_="card main")
+        )  # fmt: skip
+    if run.test and run.validation.get(name) is not None:
+        value = run.validation[name]
+        cards.append(_card("Validation", metric_value(name, value[0]), f"95 % interval {interval(name, value)}"))
+    planned = run.config.get("epochs")
+    best = f"the best was number {run.best_epoch}" if run.best_epoch else "none was finished"
+    of = f" of {planned}" if planned and planned != len(run.history) else ""
+    cards.append(_card("Epochs", f"{len(run.history)}{of}", best))
+    cards.append(_card("Time", duration(run.seconds), run.status))
+    cards.append(_card("Training examples", count(len(run.data.train)), _kinds(run)))
+    return tag("div", *cards, class_="cards")
+
+
+def _card(label: str, value: str, aside: str) -> Markup:
+    return tag(
+        "div",
+        tag("p", label, class_="label"),
+        tag("p", value, class_="value"),
+        tag("p", aside, class_="aside"),
+        class_="card",
+    )
+
+
+def _scale(name: str, value: Interval | tuple[float | None, float | None, float | None]) -> Markup | None:
+    """The interval on a line from 0 to 1, for metrics that live there."""
+    middle, low, high = value
+    if middle is None or low is None or high is None or not 0 <= low <= high <= 1:
+        return None
+    style = f"--low:{100 * low:.2f}%;--high:{100 * high:.2f}%;--at:{100 * middle:.2f}%"
+    return tag("div", tag("i"), tag("b"), class_="scale", style=style, aria_hidden="true")
+
+
+def _examples(split: object) -> str:
+    size = len(split)  # type: ignore[arg-type]
+    return f"{count(size)} {'example' if size == 1 else 'examples'}"
+
+
+def _kinds(run: Run) -> str:
+    target = run.model.target
+    size = len(target.names)
+    noun = {"classify": "classes", "multilabel": "labels", "regress": "values"}[target.task]
+    return f"{count(size)} {noun}" if size != 1 else f"value: {target.names[0]}"
+
+
+def metrics(run: Run) -> Markup:
+    """All metrics of both splits with their intervals."""
+    parts = [(name, measured) for name, measured in (("Test", run.test), ("Validation", run.validation)) if measured]
+    if not parts:
+        return tag("p", "The run was interrupted before it was measured; `lamina evaluate` measures its model.")
+    head = ["Metric"]
+    for name, _ in parts:
+        head += [name, "95 % interval"]
+    rows = []
+    for metric in parts[0][1]:
+        row: list[object] = [metric_label(metric)]
+        for _, measured in parts:
+            value = measured.get(metric, (None, None, None))
+            row += [metric_value(metric, value[0]), interval(metric, value)]
+        rows.append(row)
+    note = (
+        "The test split was scored once, after all choices. " if run.test else "There is no test score. "
+    ) + "The intervals are 95 % bootstrap intervals over the examples."
+    return join((tag("p", note), table(head, rows, caption="All metrics", numbers=range(1, len(head)))))
+
+
+def curves(run: Run) -> Markup:
+    """Loss, metric and learning rate by epoch."""
+    if not run.history:
+        return tag("p", "No epoch was finished.")
+    name = main_metric(run.model.target.task)
+    last = run.history[-1]
+    said = f"After {len(run.history)} epochs: training loss {_short(last.get('loss'))}, validation loss "
+    said += f"{_short(last.get('val_loss'))}. The model has the weights of epoch {run.best_epoch}."
+    figures = [
+        inline(plots.loss_curve(run.history), "loss", f"Training and validation loss by epoch. {said}"),
+        inline(plots.metric_curve(run.history, name), "metric", f"Training and validation {name} by epoch."),
+        inline(plots.rate_curve(run.history), "rate", "Learning rate by epoch."),
+    ]
+    parts = [tag("p", said), tag("div", *(tag("figure", figure) for figure in figures), class_="figures")]
+    if last.get("rates"):
+        described = "Training and validation loss by epoch of each learning rate."
+        parts.append(tag("h3", "Learning rates side by side"))
+        parts.append(tag("figure", inline(plots.rates(run.history), "rates", described), class_="wide", tabindex="0"))
+    return join(parts)
+
+
+def _short(value: float | None) -> str:
+    return "undefined" if value is None else f"{value:.4g}"
