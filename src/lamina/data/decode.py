@@ -93,8 +93,8 @@ def read_header(picture: Picture) -> tuple[int, int, str]:
         try:
             with _open(picture) as image:
                 width, height = image.size
-                # A PNG keeps its orientation behind the pixels.
-                turned = image.format != "PNG" and _orientation(image) >= 5
+                # A PNG keeps its orientation behind the pixels; a TIFF's size is given turned already.
+                turned = image.format not in ("PNG", "TIFF") and _orientation(image) >= 5
                 return (height, width, image.mode) if turned else (width, height, image.mode)
         except Exception as error:
             raise UnreadableError(_name(picture), _reason(error, picture)) from None
