@@ -162,8 +162,9 @@ def fit(
         record.open()
     try:
         training.run()
-    except OSError as error:
-        raise TrainingError(f"The run failed: {error.strerror or error}.", "The last checkpoint is intact.") from error
+    except (OSError, BadInputError) as error:  # the latter where a file of the record cannot be written
+        reason = error.message if isinstance(error, BadInputError) else f"{error.strerror or error}."
+        raise TrainingError(f"The run failed: {reason}", "The last checkpoint is intact.") from error
     return _finish(network, training, data, config, folder)
 
 
