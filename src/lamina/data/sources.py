@@ -31,6 +31,8 @@ def identify(source: Any, target: str | None = None) -> Kind:
         return _identify_path(source)
     if is_frame(source):
         return "table"
+    if isinstance(source, list) and source and all(isinstance(row, Mapping) for row in source):
+        return "table"
     if isinstance(source, tuple | list) and len(source) == 2:
         return "table" if is_frame(source[0]) else "arrays"
     if isinstance(source, Mapping):

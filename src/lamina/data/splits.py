@@ -249,8 +249,9 @@ def fill_card(
     card.duplicates = describe_duplicates(np.concatenate([groups[part] for part in splits]), parts, names)
     across = card.duplicates["across"]
     if across:
+        first, second = card.duplicates["examples"][0]
         card.warnings.append(
-            f"{across} examples appear in more than one split, so that their score is too good: "
-            "remove them from the training part."
+            f"{across} examples lie in more than one of the given parts ({second} is {first}, say): "
+            "the figures measured on these parts may be too good."
         )
     card.warnings += class_warnings(card.splits)
