@@ -20,7 +20,7 @@ from lamina.config import Config, to_json
 from lamina.data import load
 from lamina.data.augment import Augmentation
 from lamina.data.base import Data, Split
-from lamina.errors import BadInputError, ConfigError, LaminaError, TrainingError
+from lamina.errors import BadInputError, ConfigError, TrainingError
 from lamina.layers import Layer
 from lamina.layers.base import as_layer
 from lamina.losses import Loss, MaxNorm, Penalty
@@ -207,12 +207,13 @@ def _finish(network: Layer, training: Training, data: Data, config: dict[str, An
     best = training.best
     model = Model(network, best.params, best.state, data.preprocessing, data.target)
     measured: dict[str, dict[str, Any]] = {"validation": {}, "test": {}}
+    outputs: dict[str, np.ndarray] = {}
     splits: list[tuple[str, Split | None]] = [("validation", data.validation), ("test", data.test)]
     if training.status != "interrupted":
         for name, split in splits:
             if split is not None:
-                outputs = training.outputs(split, best.params, best.state)
-                measured[name] = model.score(outputs, split.targets)
+                outputs[name] = training.outputs(split, best.params, best.state)
+                measured[name] = model.score(outputs[name], split.targets)
     card = {
         "created_by": config["versions"],
         "seed": training.plan.seed,
@@ -223,14 +224,7 @@ def _finish(network: Layer, training: Training, data: Data, config: dict[str, An
         "data": {"source": data.card.source, "splits": data.card.splits},
     }
     model = replace(model, card=card)
-    if folder is not None:
-        try:
-            model.save(folder / "model.lamina")
-        except ConfigError:
-            raise
-        except LaminaError as error:
-            raise TrainingError(f"The model could not be saved: {error}", "The last checkpoint is intact.") from error
-    return Run(
+    run = Run(
         model=model,
         status=training.status,
         history=training.history,
@@ -242,6 +236,16 @@ def _finish(network: Layer, training: Training, data: Data, config: dict[str, An
         folder=folder,
         data=data,
     )
+    if folder is not None:
+        try:
+            model.save(folder / "model.lamina")
+            if training.status != "interrupted":  # the person is waiting, and there is little to report
+                from lamina import report
+
+                report.write(run, folder / "report.html", outputs=outputs)
+        except BadInputError as error:  # the folder was writable when the run began
+            raise TrainingError(f"The results could not be saved: {error}", "The last checkpoint is intact.") from error
+    return run
 
 
 def _describe(
