@@ -182,8 +182,8 @@ def walk(folder: str, skip: Callable[[str, str], object], inside: str = "") -> I
 def list_folder(folder: str | os.PathLike[str]) -> Listing:
     """The pictures of a folder with one sub-folder a class, or of its ``train/``, ``val/`` and ``test/``.
 
-    ``train/`` (beside which ``val/``, ``valid/``, ``validation/`` and ``test/`` are recognised) counts as a split and
-    not as a class where it holds sub-folders.
+    ``train/`` (beside which ``val/``, ``valid/``, ``validation/`` and ``test/`` are recognised) counts as a part and
+    not as a class where it holds sub-folders; without it the others do where nothing else is there.
 
     Raises:
         DataError: where there is no such folder, nothing in it, no sub-folders or no files in them, or a class of
@@ -198,9 +198,7 @@ def list_folder(folder: str | os.PathLike[str]) -> Listing:
             f"The folder {root} has files but no sub-folders.",
             "Expected one sub-folder of pictures for each class, named after it: photos/cat, photos/dog.",
         )
-    roots = {name: _PARTS[name.lower()] for name in folders if name.lower() in _PARTS}
-    if not any(part == TRAIN and _entries(os.path.join(root, name))[0] for name, part in roots.items()):
-        roots = {}
+    roots = _parts(root, folders)
     warnings = []
     if roots and len(roots) < len(folders):
         others = [name for name in folders if name not in roots]
@@ -210,10 +208,11 @@ def list_folder(folder: str | os.PathLike[str]) -> Listing:
     classes: dict[str, set[str]] = {}  # of each part's folder
     for name in roots or {"": TRAIN}:
         classes[name], more = _entries(os.path.join(root, name))
-        loose = loose + more if roots else loose
+        loose += more if roots else []
     strays = sum(os.path.splitext(name)[1].lower() in EXTENSIONS for name in loose)
     if strays:
-        warnings.append(f"{strays} pictures directly in {root}, outside any class's folder, were left out.")
+        what = "1 picture directly" if strays == 1 else f"{strays} pictures directly"
+        warnings.append(f"Left out, for no class's folder holds it: {what} in {root}.")
     skipped: list[tuple[str, str]] = []
     labels: list[str] = []
     parts: list[int] = []
@@ -229,21 +228,35 @@ def list_folder(folder: str | os.PathLike[str]) -> Listing:
     files = Files.pack(root, found())
     if not len(files):
         raise DataError(f"No pictures were found in the sub-folders of {root}.")
-    kinds = np.asarray(parts, np.int8)
-    names = sorted({label for label, part in zip(labels, parts, strict=True) if part == TRAIN})
+    names = _classes(root, labels, parts)
     known = {name: index for index, name in enumerate(names)}
-    for label, part in zip(labels, parts, strict=True):
-        if label not in known:
+    empty = sorted(set().union(*classes.values()) - set(labels))
+    if empty:
+        warnings.append(f"Left out, for there are no files in it: {', '.join(repr(name) for name in empty[:5])}.")
+    encoded = np.fromiter((known[label] for label in labels), np.int32, len(labels))
+    return Listing(
+        root, files, encoded, np.asarray(parts, np.int8), frozenset(roots.values()), tuple(names), skipped, warnings
+    )
+
+
+def _parts(root: str, folders: set[str]) -> dict[str, int]:
+    """The sub-folders that are parts of a given split; none where the sub-folders are classes."""
+    roots = {name: _PARTS[name.lower()] for name in sorted(folders) if name.lower() in _PARTS}
+    deep = {name for name in roots if _entries(os.path.join(root, name))[0]}
+    return roots if any(roots[name] == TRAIN for name in deep) or deep == folders else {}
+
+
+def _classes(root: str, labels: list[str], parts: list[int]) -> list[str]:
+    found = set(zip(labels, parts, strict=True))
+    names = sorted({label for label, part in found if part == TRAIN} or {label for label, _ in found})
+    for label, part in sorted(found):
+        if label not in names:
             raise DataError(
                 f"The class {label!r} of {root} is in the {'test' if part == TEST else 'validation'} part, "
                 "and the training part has no such class.",
                 nearest(label, names),
             )
-    empty = sorted(set().union(*classes.values()) - set(labels))
-    if empty:
-        warnings.append(f"Left out, for there are no files in it: {', '.join(repr(name) for name in empty[:5])}.")
-    encoded = np.fromiter((known[label] for label in labels), np.int32, len(labels))
-    return Listing(root, files, encoded, kinds, frozenset(roots.values()), tuple(names), skipped, warnings)
+    return names
 
 
 def _entries(folder: str) -> tuple[set[str], list[str]]:

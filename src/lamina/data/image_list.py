@@ -72,7 +72,9 @@ def list_csv(
         if not several:
             labelled = rows.filter(pl.col(column).is_not_null())
             if len(labelled) < len(rows):
-                warnings.append(f"{len(rows) - len(labelled)} rows of {path} have no {column} and were left out.")
+                missing = len(rows) - len(labelled)
+                what = "1 row" if missing == 1 else f"{missing} rows"
+                warnings.append(f"Left out, for there is no {column}: {what} of {path}.")
             rows = labelled
         values = [_words(value) if several else [value] for value in rows[column].to_list()]
         known = tuple(names) if names else tuple(sorted({label for row in values for label in row}))

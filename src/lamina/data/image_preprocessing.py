@@ -21,7 +21,7 @@ from lamina.layers.base import Spec, spec
 __all__ = ["ImagePreprocessing", "fit_pixels"]
 
 _SCALES = ("auto", "standard", "minmax", "none")
-_CHUNK = 1024  # pictures decoded at a time while their readability is checked
+_CHUNK = 1024  # pictures at a time
 
 
 @dataclass(frozen=True, repr=False)
@@ -179,7 +179,11 @@ def fit_pixels(
     mean, std = (0.0,) * channels, (1.0 if scale == "none" else 255.0,) * channels
     if scale in ("auto", "standard"):
         # Exact and cheap whatever the number of pictures: only the counts of the 256 values matter.
-        counts = np.stack([np.bincount(pixels[..., channel].reshape(-1), minlength=256) for channel in range(channels)])
+        counts = np.zeros((channels, 256), np.int64)
+        for start in range(0, len(pixels), _CHUNK):
+            for channel in range(channels):
+                part = pixels[start : start + _CHUNK, ..., channel].reshape(-1)
+                counts[channel] += np.bincount(part, minlength=256)
         values, total = np.arange(256.0), counts.sum(axis=1)
         average = counts @ values / total
         variance = (counts * (values - average[:, None]) ** 2).sum(axis=1) / total

@@ -156,6 +156,8 @@ def _load(
     listing: Listing, several: bool, scale: str, seed: int, size: int | tuple[int, int] | None, memory: int | None
 ) -> Data:
     check_scale(scale)
+    if TRAIN not in listing.parts:
+        raise DataError(f"{listing.source} has no training part.", "Expected train/ beside the other parts.")
     random = np.random.default_rng(seed)
     facts = _inspect(listing, random)
     sizes = facts.pop("sizes")
@@ -171,7 +173,7 @@ def _load(
     shape = (height, width, 1 if grey else 3)
     measured = _sample(listing, pixels, parts["train"], shape, random)
     if not grey and np.all(measured == measured[..., :1]) and (pixels is None or np.all(pixels == pixels[..., :1])):
-        # Grey pictures stored in colour: a third of the arithmetic is enough.
+        # Grey pictures stored in colour: a third of the arithmetic is enough. (Streamed ones are judged by the sample.)
         shape, measured = (height, width, 1), measured[..., :1]
         pixels = None if pixels is None else pixels[..., :1]
     splits: dict[str, Split] = {name: _split(listing, pixels, indices, shape) for name, indices in parts.items()}
@@ -278,8 +280,8 @@ def _check_classes(listing: Listing, several: bool) -> None:
 
 def _nested(listing: Listing) -> str:
     """A hint for one who named the folder above the right one."""
-    inner = os.path.join(listing.files.root, listing.names[0])
-    if os.path.isdir(inner) and any(entry.is_dir() for entry in os.scandir(inner)):
+    inner = Path(listing.files.root, listing.names[0])
+    if inner.is_dir() and any(entry.is_dir() for entry in inner.iterdir()):
         return f"Did you mean {inner}?"
     return "Expected a sub-folder (or a label) for each of at least two classes."
 
@@ -302,7 +304,7 @@ def _sample(
     count = max(16, min(_MEASURED, _MEASURED_BYTES // math.prod(shape)))
     chosen = np.sort(random.permutation(training)[:count])
     if pixels is not None:
-        return pixels[chosen]
+        return np.take(pixels, chosen, axis=0)
     measured, reasons = decode_many(listing.files.take(chosen).paths(), *shape)
     _refuse_most(listing, reasons, len(chosen))
     kept: np.ndarray = np.delete(measured, list(reasons), axis=0)
