@@ -56,7 +56,8 @@ def to_bytes(table: Mapping[str, np.ndarray]) -> bytes:
     """Arrays in the safetensors format."""
     from safetensors.numpy import save
 
-    return save({name: np.ascontiguousarray(array) for name, array in table.items()})
+    # Not np.ascontiguousarray, which makes a vector of a scalar.
+    return save({name: np.asarray(array, order="C") for name, array in table.items()})
 
 
 def from_bytes(data: bytes) -> dict[str, np.ndarray]:
