@@ -115,6 +115,17 @@ class TestFolder:
             assert data.card.duplicates["within"] == 30
             assert data.card.duplicates["across"] == 0
 
+    def test_even_where_most_are_duplicates(self, tmp_path: Path) -> None:
+        fill(tmp_path, {"a": 10, "b": 10})
+        for path in list(tmp_path.rglob("*.png")):
+            for copy in range(3):
+                path.with_stem(f"{path.stem}-{copy}").write_bytes(path.read_bytes())
+        for memory in (None, 0):
+            data = load_image_folder(tmp_path, memory=memory)
+            sides = [{name[:5] for name in found} for found in names(data).values()]
+            assert sum(len(side) for side in sides) == len(set().union(*sides)) == 20
+            assert data.card.duplicates["across"] == 0
+
     def test_duplicates_across_given_parts_are_told(self, tmp_path: Path) -> None:
         fill(tmp_path / "train", {"a": 20, "b": 20})
         fill(tmp_path / "test", {"a": 5, "b": 5}, seed=100)

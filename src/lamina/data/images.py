@@ -168,7 +168,7 @@ def _load(
     groups = _groups(listing, pixels)
     members = {name: np.flatnonzero(listing.parts == part) for name, part in _PARTS.items()}
     given = {name: listing.labels[indices] for name, indices in members.items() if name == "train" or len(indices)}
-    chosen, rule = divide(given, groups[members["train"]], seed, stratify=not several)
+    chosen, rule = divide(given, groups[members["train"]], seed, stratify=not several, repeats=False)
     parts = {name: members[origin][indices] for name, (origin, indices) in chosen.items()}
     shape = (height, width, 1 if grey else 3)
     measured = _sample(listing, pixels, parts["train"], shape, random)

@@ -119,7 +119,7 @@ def _whole(wanted: np.ndarray, total: int) -> np.ndarray:
 
 
 def divide(
-    labels: Mapping[str, np.ndarray], groups: np.ndarray, seed: int, *, stratify: bool
+    labels: Mapping[str, np.ndarray], groups: np.ndarray, seed: int, *, stratify: bool, repeats: bool = True
 ) -> tuple[dict[str, tuple[str, np.ndarray]], str]:
     """Training, validation and test parts out of the parts that are given.
 
@@ -129,6 +129,7 @@ def divide(
             distinct, as in a table of few columns, repetition is its nature and not a leak: ids are then ignored.
         seed: of the parts that are split off.
         stratify: by ``labels["train"]``, one class an example.
+        repeats: whether repetition can be the data's nature; False where it is always a leak, as with photographs.
 
     Returns:
         Part → (the given part it is taken from, sorted indices into it), and a sentence on how it was done. There is
@@ -138,7 +139,7 @@ def divide(
     chosen = {part: (part, np.arange(len(values))) for part, values in labels.items()}
     if "validation" in labels:
         return chosen, f"The {' and '.join(labels)} parts are given."
-    keep = 2 * len(np.unique(groups)) >= count
+    keep = not repeats or 2 * len(np.unique(groups)) >= count
     shares = TWO_WAY if "test" in labels else THREE_WAY
     ids = groups if keep else None
     parts = stratified(labels["train"], shares, seed, ids) if stratify else random_split(count, shares, seed, ids)
