@@ -6,7 +6,7 @@ Only what a source needs is imported: polars for tables, Pillow for pictures.
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from lamina.data.base import (
     ArraySplit,
@@ -23,6 +23,10 @@ from lamina.data.base import (
 )
 from lamina.errors import ConfigError, DataError
 
+if TYPE_CHECKING:
+    from lamina.data.image_preprocessing import ImagePreprocessing
+    from lamina.data.table_preprocessing import TablePreprocessing
+
 __all__ = [
     "ArraySplit",
     "ClassTarget",
@@ -38,6 +42,16 @@ __all__ = [
     "load",
     "load_split",
 ]
+
+
+_TAKES = {"array": "arrays of numbers", "image": "pictures", "table": "rows of a table"}
+_FITS = {
+    "builtin": ("image", "array"),
+    "arrays": ("image", "array"),
+    "images": ("image",),
+    "image list": ("image",),
+    "table": ("table",),
+}
 
 
 def load(
@@ -113,6 +127,9 @@ def load_split(source: Any, preprocessing: Preprocessing, target: Target) -> tup
     from lamina.data import sources
 
     kind = sources.identify(source, getattr(preprocessing, "target", None))
+    if preprocessing.kind not in _FITS[kind]:
+        takes = _TAKES.get(preprocessing.kind, preprocessing.kind)
+        raise DataError(f"The model takes {takes}. Received: {_name(source)} ({kind}).")
     if kind == "builtin":
         from lamina.data.builtin import load_builtin_split
 
@@ -124,17 +141,14 @@ def load_split(source: Any, preprocessing: Preprocessing, target: Target) -> tup
     if kind == "table":
         from lamina.data.table import load_table_split
 
-        return load_table_split(source, preprocessing, target)
-    from lamina.data.image_preprocessing import ImagePreprocessing
+        return load_table_split(source, cast("TablePreprocessing", preprocessing), target)
     from lamina.data.images import load_image_split
 
-    if not isinstance(preprocessing, ImagePreprocessing):
-        raise DataError(f"{_name(source)} holds pictures; the model takes a {preprocessing.kind}.")
-    return load_image_split(source, preprocessing, target)
+    return load_image_split(source, cast("ImagePreprocessing", preprocessing), target)
 
 
 def _name(source: Any) -> str:
-    return os.fspath(source) if isinstance(source, str | os.PathLike) else "the arrays"
+    return os.fspath(source) if isinstance(source, str | os.PathLike) else "what is in memory"
 
 
 def _check_pictures_task(task: str, possible: tuple[str, ...]) -> None:

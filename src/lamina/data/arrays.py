@@ -202,11 +202,8 @@ def _moments(pixels: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
 def _encode(preprocessing: Preprocessing, x: np.ndarray) -> Any:
     if preprocessing.kind == "array":
         return preprocessing.encode(x)
-    shape = preprocessing.input_spec().shape if preprocessing.kind == "image" else None
+    shape = preprocessing.input_spec().shape
     pictures = x[..., None] if x.ndim == 3 else x
     if _channels(x) is None or pictures.shape[1:] != shape:
-        raise DataError(
-            f"The model takes {'pictures of shape ' + str(shape) if shape else 'a ' + preprocessing.kind}. "
-            f"Received: {x.dtype} arrays of shape {x.shape[1:]}."
-        )
+        raise DataError(f"The model takes uint8 pictures of shape {shape}. Received: {x.dtype} of shape {x.shape[1:]}.")
     return pictures

@@ -10,7 +10,7 @@ import polars as pl
 
 from lamina.data.array_preprocessing import check_scale
 from lamina.data.arrays import RowNames
-from lamina.data.base import ArraySplit, Data, DataCard, Preprocessing, Target
+from lamina.data.base import ArraySplit, Data, DataCard, Target
 from lamina.data.splits import divide, fill_card, find_duplicates
 from lamina.data.table_columns import CategoryColumn, DateColumn, NumberColumn, as_numbers, as_texts
 from lamina.data.table_fit import Fitted, fit_columns, leaks
@@ -103,14 +103,12 @@ def load_table(
     return Data(splits["train"], splits["validation"], splits.get("test"), preprocessing, fitted_target, card)
 
 
-def load_table_split(source: Any, preprocessing: Preprocessing, target: Target) -> tuple[ArraySplit, DataCard]:
+def load_table_split(source: Any, preprocessing: TablePreprocessing, target: Target) -> tuple[ArraySplit, DataCard]:
     """All rows of a table that have a target, as a trained model takes them.
 
     Raises:
         DataError: for a table that cannot be read, or does not fit the model.
     """
-    if not isinstance(preprocessing, TablePreprocessing):
-        raise DataError(f"The model takes a {preprocessing.kind}, not a table.")
     table = preprocessing.read(_joined(source, preprocessing.target))
     name = preprocessing.target
     if name not in table.frame.columns:

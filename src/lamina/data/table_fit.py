@@ -136,8 +136,11 @@ def bin_edges(numbers: np.ndarray, bins: int) -> np.ndarray:
     values, counts = np.unique(numbers, return_counts=True)
     if len(values) <= bins + 1:
         return values
-    weights = np.cumsum(np.minimum(counts, len(numbers) / bins))
-    inner = np.searchsorted(weights, weights[-1] * np.arange(1, bins) / bins)
+    weights = counts.astype(np.float64)
+    for _ in range(8):  # the share of a bin shrinks as the common numbers are cut down to it
+        weights = np.minimum(weights, weights.sum() / bins)
+    total = np.cumsum(weights)
+    inner = np.searchsorted(total, total[-1] * np.arange(1, bins) / bins)
     edges: np.ndarray = values[np.unique(np.concatenate([[0], inner, [len(values) - 1]]))]
     return edges
 
