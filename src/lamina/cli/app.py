@@ -81,7 +81,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             command: Any = typer.main.get_command(app)
             with command.make_context("lamina", arguments, obj=arguments) as context:
                 command.invoke(context)
-            sys.stdout.flush()
+            if sys.stdout is not None:  # started with stdout closed
+                sys.stdout.flush()
     except typer.Exit as finished:
         return finished.exit_code
     except _UsageErrors as error:

@@ -92,19 +92,11 @@ def _from_python(path: Path) -> Callable[[Data], Layer]:
 
 
 def _layer(path: Path, network: Any, data: Data) -> Layer:
-    from lamina.config import to_json
     from lamina.layers.base import as_layer
 
     if inspect.isfunction(network):
         network = _running(path, lambda: network(data))
-    layer = as_layer(network)
-    try:
-        to_json(layer)
-    except ConfigError as error:
-        raise ConfigError(
-            f"The network of {path} could be trained but not saved: {error.message}", error.hint
-        ) from error
-    return layer
+    return as_layer(network)
 
 
 def _running(path: Path, work: Callable[[], Any]) -> Any:

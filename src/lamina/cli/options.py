@@ -24,7 +24,7 @@ def one_of(option: str, value: str, known: Iterable[str]) -> str:
 
 def parse_time(text: str) -> float:
     """Seconds, from ``90s``, ``10m``, ``1h`` or ``1h30m``."""
-    parts = re.findall(r"(\d+(?:\.\d+)?)([smh])", text.lower())
+    parts = re.findall(r"([0-9]+(?:\.[0-9]+)?)([smh])", text.lower())
     seconds = sum(float(number) * _SECONDS[unit] for number, unit in parts)
     if "".join(number + unit for number, unit in parts) != text.lower() or not 0 < seconds < math.inf:
         raise ConfigError(f"A time is written like 90s, 10m or 1h30m. Received: --time {text}.")
@@ -33,7 +33,7 @@ def parse_time(text: str) -> float:
 
 def parse_size(text: str) -> int | tuple[int, int]:
     """Pixels, from ``96`` or ``64x96`` (height x width)."""
-    found = re.fullmatch(r"(\d{1,6})(?:[x×](\d{1,6}))?", text.lower())
+    found = re.fullmatch(r"([0-9]{1,6})(?:[x×]([0-9]{1,6}))?", text.lower())
     if not found:
         raise ConfigError(f"A size is written like 96, or 64x96 (height x width). Received: --size {text}.")
     height, width = found.groups()
@@ -44,7 +44,7 @@ def parse_batch_size(text: str) -> int | Literal["full"]:
     """Examples a step, or ``full``."""
     if text.lower() == "full":
         return "full"
-    if not re.fullmatch(r"\d{1,12}", text) or int(text) == 0:
+    if not re.fullmatch(r"[0-9]{1,12}", text) or int(text) == 0:
         raise ConfigError(
             f"A batch size is a whole number of at least 1, or 'full'. Received: --batch-size {text}.",
             "With 'full' every step sees all of the training data.",
@@ -81,13 +81,14 @@ def use_device(device: str) -> None:
 
     one_of("--device", device, ("cpu", "gpu", "tpu"))
     before = jax.config.values.get("jax_platforms")
+    reason = ""
     try:
         jax.config.update("jax_platforms", device)
-        found = jax.default_backend()
-        reason = f"jax computes on the {found}" if found != device else ""
+        here = jax.default_backend() == device
     except RuntimeError as error:
-        reason = str(error).split("\n")[0]
-    if reason:
+        here, reason = False, " jax says: " + str(error).split("\n")[0]
+    if not here:
         jax.config.update("jax_platforms", before)
-        hint = "" if device == "cpu" else f"It needs pip install 'lamina[{'cuda' if device == 'gpu' else 'tpu'}]'."
-        raise ConfigError(f"There is no {device} to compute on: {reason}.", hint)
+        extra = {"gpu": "cuda", "tpu": "tpu"}.get(device)
+        hint = f"It needs the device, its driver and pip install 'lamina[{extra}]'.{reason}" if extra else ""
+        raise ConfigError(f"There is no {device} here to compute on.", hint)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
+import sys
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -65,9 +68,9 @@ def metric_number(value: float | None) -> str:
     """A metric with as many digits as a person can use."""
     if value is None:
         return "–"
-    if value == 0 or 0.001 <= abs(value) < 1000:
+    if value == 0 or 0.0005 <= abs(value) < 1000:
         return f"{value:.4f}"
-    return f"{value:,.1f}" if 1000 <= abs(value) < 1e9 else f"{value:.4g}"
+    return f"{value:,.1f}" if 1000 <= abs(value) < 1e9 else f"{value:.2g}"
 
 
 def percent(probability: float) -> str:
@@ -95,9 +98,12 @@ class Reporter:
             note(text)
 
     def field(self, name: str, text: str) -> None:
-        """A named line, such as ``model    runs/digits/model.lamina``; a text's further lines stand below its first."""
-        first, *rest = text.split("\n")
-        self.say("\n".join([f"{styled(f'{name:<9}')}{first}", *(" " * 9 + line for line in rest)]))
+        """A named line, such as ``model    runs/digits/model.lamina``; what follows its first line stands below it."""
+        lines = text.split("\n")
+        if sys.stderr.isatty():
+            width = max(20, min(shutil.get_terminal_size().columns, 120) - 9)
+            lines = [part for line in lines for part in textwrap.wrap(line, width, break_on_hyphens=False) or [""]]
+        self.say("\n".join([styled(f"{name:<9}") + lines[0], *(" " * 9 + line for line in lines[1:])]))
 
     def warn(self, text: str) -> None:
         """A line that is said also when quiet."""

@@ -90,8 +90,8 @@ def train(
         str | None,
         typer.Option(
             "--lr",
-            metavar="A[,B,…]",
-            help="The learning rate; of several, trained side by side, the best.",
+            metavar="A[,B,…]|find",
+            help="The learning rate; the best of several, trained side by side; or look for one.",
             rich_help_panel=_TRAINING,
         ),
     ] = None,
@@ -186,7 +186,7 @@ def train(
     seconds = None if time is None else options.parse_time(time)
     pixels = None if size is None else options.parse_size(size)
     batch = None if batch_size is None else options.parse_batch_size(batch_size)
-    rates = () if lr is None else options.parse_rates(lr)
+    rates = () if lr in (None, "find") else options.parse_rates(lr)
     if force and resume:
         raise ConfigError("--force replaces a run and --resume goes on with it.", "Give one of them.")
     if device is not None:
@@ -195,7 +195,7 @@ def train(
     from lamina import losses, optim
     from lamina.cli.network import open_network
     from lamina.data import load
-    from lamina.train import fit
+    from lamina.train import find_learning_rate, fit
     from lamina.train.recipes import choose
 
     if loss is not None:
@@ -222,6 +222,14 @@ def train(
         "patience": patience if patience is not None else recipe.patience,
         "augmentation": "auto",
     }
+    found = None
+    if lr == "find":
+        tried = {name: settings[name] for name in ("loss", "optimizer")}
+        examples = len(data.train) if settings["batch_size"] == "full" else settings["batch_size"]
+        found = find_learning_rate("auto" if make is None else network, data, **tried, batch_size=examples, seed=seed)
+        rate = float(f"{found.suggestion:.2g}")
+        settings["optimizer"] = optim.resolve(chosen, learning_rate=rate)
+        reporter.field("lr", f"{rate:g}, found by a short run with a growing learning rate")
     describe_network(reporter, data, network, arch, recipe, settings)
     with run_folder(out, source, resume=resume) as folder:
         run = fit(
@@ -237,6 +245,8 @@ def train(
             progress=not quiet,
             command=shlex.join(["lamina", *context.obj]),
         )
+    if found is not None and run.folder is not None:
+        found.plot(run.folder / "learning_rate.svg")
     describe_results(reporter, run)
     if as_json:
         emit_json(_as_json(run, data, reporter.warnings))
