@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, ClassVar, Literal, Protocol, TypeAlias, cast
+from typing import Any, ClassVar, Literal, Protocol, TypeAlias
 
 import jax
 import numpy as np
@@ -176,7 +176,7 @@ class ValueTarget(Target):
     def decode(self, encoded: np.ndarray) -> np.ndarray:
         """Standardised values ``(n, values)`` → values in the target's own unit, float64."""
         values: np.ndarray = np.asarray(encoded, np.float64).reshape(-1, len(self.names)) * self.std + self.mean
-        return cast(np.ndarray, np.exp(values)) if self.log else values
+        return np.asarray(np.exp(values)) if self.log else values
 
 
 class Split(Protocol):

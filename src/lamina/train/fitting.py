@@ -205,6 +205,8 @@ def prepare(
 
 def _finish(network: Layer, training: Training, data: Data, config: dict[str, Any], folder: Path | None) -> Run:
     best = training.best
+    # A streamed split may meet pictures that only turn out to be damaged when they are read.
+    data.card.warnings.extend(getattr(data.train, "warnings", ()))
     model = Model(network, best.params, best.state, data.preprocessing, data.target)
     measured: dict[str, dict[str, Any]] = {"validation": {}, "test": {}}
     outputs: dict[str, np.ndarray] = {}

@@ -70,8 +70,8 @@ def convnet(data: Data) -> Layer:
         side //= 2
     else:
         layers.append(_block(32, 3))
-    filters = 64
-    depth = 2 if min(height, width) > _LARGE else 1  # convolutions a stage
+    large = min(height, width) > _LARGE
+    filters, depth = (32, 2) if large else (64, 1)  # of the first stage; convolutions a stage
     while True:
         layers += [_block(filters, 3) for _ in range(depth)]
         if side < 8 or filters == 256:
