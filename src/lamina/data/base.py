@@ -176,7 +176,9 @@ class ValueTarget(Target):
     def decode(self, encoded: np.ndarray) -> np.ndarray:
         """Standardised values ``(n, values)`` → values in the target's own unit, float64."""
         values: np.ndarray = np.asarray(encoded, np.float64).reshape(-1, len(self.names)) * self.std + self.mean
-        return np.asarray(np.exp(values)) if self.log else values
+        if self.log:
+            values = np.exp(values)
+        return values
 
 
 class Split(Protocol):
