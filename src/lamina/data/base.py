@@ -171,7 +171,8 @@ class ValueTarget(Target):
         array = np.asarray(values, np.float64).reshape(len(values), len(self.names))
         if self.log:
             array = np.log(np.maximum(array, np.finfo(np.float64).tiny))
-        return ((array - np.asarray(self.mean)) / np.asarray(self.std)).astype(np.float32)
+        standardised: np.ndarray = (array - np.asarray(self.mean)) / np.asarray(self.std)
+        return standardised.astype(np.float32)
 
     def decode(self, encoded: np.ndarray) -> np.ndarray:
         """Standardised values ``(n, values)`` → values in the target's own unit, float64."""
