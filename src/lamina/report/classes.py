@@ -13,9 +13,9 @@ from lamina.report.markup import Markup, fold, join, table, tag
 from lamina.report.svg import inline
 from lamina.report.wording import count, percent, shorten
 
-__all__ = ["calibration", "confusion", "per_class"]
+__all__ = ["MATRIX", "calibration", "confusion", "per_class"]
 
-_MATRIX = 50  # classes up to which the whole matrix is shown
+MATRIX = 50  # classes up to which the whole matrix is shown
 _PAIRS_FROM = 12  # classes from which the most confused pairs are listed as well
 _PAIRS = 20
 _WORST = 25
@@ -29,7 +29,7 @@ def confusion(evidence: Evidence) -> Markup:
     assert counts is not None
     names = evidence.target.names
     parts = []
-    if len(names) <= _MATRIX:
+    if len(names) <= MATRIX:
         parts.append(tag("p", "Rows are true classes, columns what the model said; shading is the share of the row."))
         parts.append(_matrix(counts, names))
     if len(names) >= _PAIRS_FROM:
@@ -65,7 +65,7 @@ def _cell(number: int, share: float, right: bool) -> Markup:
     if not number:
         return tag("td", class_="hit" if right else None)
     # A single mistake among many must be seen: shading starts at a visible step.
-    style = f"--v:{0.1 + 0.9 * share:.2f}"
+    style = f"--v:{0.18 + 0.82 * share:.2f}"
     kind = ("hit" if right else "miss") + (" deep" if share > 0.5 else "")
     return tag("td", number, class_=kind, style=style)
 
@@ -124,7 +124,7 @@ def per_class(evidence: Evidence) -> Markup:
         f"Precision: of the examples given the {kind}, the share that has it. Recall: of those that have it, the share "
         "that was found. F1 is their harmonic mean.",
     )
-    if size <= _MATRIX:
+    if size <= MATRIX:
         return join((note, table(head, rows(range(size)), caption=caption, numbers=(1, 2, 3, 4))))
     order = np.argsort(np.where(said + true > 0, f1, 2.0), kind="stable").tolist()
     worst = table(head, rows(order[:_WORST]), caption=f"{caption}, the {_WORST} lowest F1", numbers=(1, 2, 3, 4))
@@ -154,5 +154,5 @@ def calibration(evidence: Evidence) -> Markup:
     )
     figure = measured_plots.reliability(evidence.confidence, evidence.right)
     shown = inline(figure, "calibration", f"Reliability diagram: share that is right by probability. {said}")
-    note = "On the dashed diagonal, what is said with 80 % is right in 80 %. Whiskers are 95 % intervals."
+    note = "On the dashed diagonal, what is said with 80 % is right in 80 %. Whiskers are 95 % intervals."
     return join((tag("p", said), tag("figure", shown, tag("figcaption", note))))

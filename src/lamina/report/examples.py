@@ -8,6 +8,7 @@ from lamina.data.base import Preprocessing
 from lamina.report.evidence import Evidence
 from lamina.report.markup import Markup, table, tag
 from lamina.report.pictures import picture, read_pictures
+from lamina.report.rows import read_rows
 from lamina.report.wording import amount, percent, shorten
 
 __all__ = ["samples", "wrong"]
@@ -37,7 +38,7 @@ def samples(evidence: Evidence, preprocessing: Preprocessing) -> Markup:
 def _show(evidence: Evidence, preprocessing: Preprocessing, indices: np.ndarray) -> Markup:
     pixels = read_pictures(evidence.split, preprocessing, indices)
     if pixels is None:
-        return _rows(evidence, indices[:_ROWS])
+        return _rows(evidence, preprocessing, indices[:_ROWS])
     cards = []
     for index, shown in zip(indices.tolist(), pixels, strict=True):
         said, true = _answer(evidence, index), _truth(evidence, index)
@@ -52,20 +53,24 @@ def _show(evidence: Evidence, preprocessing: Preprocessing, indices: np.ndarray)
     return tag("ul", *cards, class_="gallery")
 
 
-def _rows(evidence: Evidence, indices: np.ndarray) -> Markup:
+def _rows(evidence: Evidence, preprocessing: Preprocessing, indices: np.ndarray) -> Markup:
     head = ["Example", "Predicted", "True"]
     if evidence.target.task == "regress":
         head.append("Error")
     else:
         head.append("Right?")
+    columns, known = read_rows(evidence.split, preprocessing, indices) or ([], [[]] * len(indices))
     rows = []
-    for index in indices.tolist():
+    for index, values in zip(indices.tolist(), known, strict=True):
         if evidence.target.task == "regress":
             last = ", ".join(amount(float(off)) for off in evidence.answers[index] - evidence.truth[index])
         else:
             last = "yes" if evidence.right[index] else "no"
-        rows.append((shorten(evidence.name(index), 40), _answer(evidence, index), _truth(evidence, index), last))
+        rows.append(
+            (shorten(evidence.name(index), 40), _answer(evidence, index), _truth(evidence, index), last, *values)
+        )
     numbers = (1, 2, 3) if evidence.target.task == "regress" else ()
+    head += columns
     return table(head, rows, caption="Examples with prediction and truth", numbers=numbers)
 
 

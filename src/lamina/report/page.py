@@ -34,7 +34,7 @@ class Section:
 def page(title: str, header: Markup, sections: Sequence[Section]) -> str:
     """A whole HTML document that needs nothing but itself."""
     style = resources.files("lamina.report").joinpath("style.css").read_text("utf-8")
-    links = [tag("li", tag("a", section.title, href=f"#{section.anchor}")) for section in sections]
+    links = [tag("li", tag("a", section.anchor.capitalize(), href=f"#{section.anchor}")) for section in sections]
     head = tag(
         "head",
         tag("meta", charset="utf-8"),

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 __all__ = [
+    "FONT",
     "canvas",
+    "figure_of",
     "learning_curves",
     "loss_curve",
     "lr_range",
@@ -28,7 +30,7 @@ __all__ = [
     "style",
 ]
 
-_FONT = 10.5
+FONT = 11.5
 _MARKED = 30  # epochs up to which every one is marked
 _DASHES = ("-", "--", "-.", ":")
 
@@ -53,12 +55,12 @@ def style(axes: Axes) -> None:
         axes.spines[side].set_visible(False)
     for side in ("left", "bottom"):
         axes.spines[side].set_color(FAINT)
-    axes.tick_params(colors=MUTED, labelsize=_FONT, length=0, pad=5)
+    axes.tick_params(which="both", colors=MUTED, labelsize=FONT, length=0, pad=5)
     axes.grid(True, axis="y", color=FAINT, linewidth=0.8)
     axes.set_axisbelow(True)
     for label in (axes.xaxis.label, axes.yaxis.label):
         label.set_color(MUTED)
-        label.set_fontsize(_FONT)
+        label.set_fontsize(FONT)
 
 
 def learning_curves(history: History, metric: str) -> Figure:
@@ -82,21 +84,21 @@ def loss_curve(history: History) -> Figure:
     """Training and validation loss by epoch."""
     (axes,) = canvas()
     _draw_loss(axes, history)
-    return _figure(axes)
+    return figure_of(axes)
 
 
 def metric_curve(history: History, metric: str) -> Figure:
     """Training and validation metric by epoch."""
     (axes,) = canvas()
     _draw_metric(axes, history, metric)
-    return _figure(axes)
+    return figure_of(axes)
 
 
 def rate_curve(history: History) -> Figure:
     """The learning rate at the end of each epoch."""
     (axes,) = canvas()
     _draw_rate(axes, history)
-    return _figure(axes)
+    return figure_of(axes)
 
 
 def rates(history: History) -> Figure:
@@ -105,7 +107,7 @@ def rates(history: History) -> Figure:
     Args:
         history: rows of `lamina.Run.history` with a list "rates" in each. A rate that diverged ends where it did.
     """
-    figure = Figure(figsize=(7.4, 3.4), layout="constrained", facecolor=PAPER)
+    figure = Figure(figsize=(7.4, 3.8), layout="constrained", facecolor=PAPER)
     left, right = figure.subplots(1, 2, sharey=True)
     epochs = _column(history, "epoch")
     count = len(history[0].get("rates", ())) if history else 0
@@ -125,11 +127,16 @@ def rates(history: History) -> Figure:
                 **_marks(len(epochs)),
             )
             drawn.append(values)
-        axes.set_title(title, fontsize=_FONT, color=MUTED, loc="left")
+        axes.set_title(title, fontsize=FONT, color=MUTED, loc="left")
         _epochs(axes, epochs)
     if drawn:
         _logarithmic(left, *drawn)
-        _legend(right, title="Learning rate")
+        lines, labels = right.get_legend_handles_labels()
+        legend = figure.legend(
+            lines, labels, loc="outside lower center", ncols=min(count, 5), frameon=False, labelcolor=MUTED,
+            fontsize=FONT - 1, title="Learning rate", handlelength=1.6,
+        )  # fmt: skip
+        legend.get_title().set(color=MUTED, fontsize=FONT - 1)
     return figure
 
 
@@ -161,11 +168,11 @@ def lr_range(rates: Sequence[float], losses: Sequence[float], suggestion: float 
             xycoords=("data", "axes fraction"),
             va="top",
             color=SERIES[1],
-            fontsize=_FONT,
+            fontsize=FONT,
         )
     axes.set_xlabel("Learning rate")
     axes.set_ylabel("Training loss")
-    return _figure(axes)
+    return figure_of(axes)
 
 
 def _draw_loss(axes: Axes, history: History) -> None:
@@ -187,19 +194,20 @@ def _draw_rate(axes: Axes, history: History) -> None:
     axes.plot(epochs, _column(history, "learning_rate"), color=SERIES[2], linewidth=1.8, **_marks(len(epochs)))
     axes.set_ylim(bottom=0)
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
-    axes.set_title("Learning rate", fontsize=_FONT, color=MUTED, loc="left")
+    axes.set_title("Learning rate", fontsize=FONT, color=MUTED, loc="left")
     _epochs(axes, epochs)
 
 
 def _two(axes: Axes, epochs: np.ndarray, training: np.ndarray, validation: np.ndarray) -> None:
     marks = _marks(len(epochs))
-    axes.plot(epochs, training, color=SERIES[0], linewidth=1.8, label="Training", **marks)
-    axes.plot(epochs, validation, color=SERIES[1], linewidth=1.8, label="Validation", **marks)
+    for values, colour, label in ((training, SERIES[0], "Training"), (validation, SERIES[1], "Validation")):
+        if np.isfinite(values).any():
+            axes.plot(epochs, values, color=colour, linewidth=1.8, label=label, **marks)
 
 
 def _finish(axes: Axes, history: History, validation: np.ndarray, title: str) -> None:
     epochs = _column(history, "epoch")
-    axes.set_title(title, fontsize=_FONT, color=MUTED, loc="left")
+    axes.set_title(title, fontsize=FONT, color=MUTED, loc="left")
     _epochs(axes, epochs)
     best = max((place for place, row in enumerate(history) if row.get("best")), default=None)
     if best is not None and np.isfinite(validation[best]):
@@ -216,19 +224,17 @@ def _finish(axes: Axes, history: History, validation: np.ndarray, title: str) ->
     _legend(axes)
 
 
-def _legend(axes: Axes, title: str | None = None) -> None:
-    axes.legend(frameon=False, fontsize=_FONT - 1, labelcolor=MUTED, title=title, handlelength=1.6)
-    legend = axes.get_legend()
-    if legend is not None:
-        legend.get_title().set(color=MUTED, fontsize=_FONT - 1)
+def _legend(axes: Axes) -> None:
+    axes.legend(frameon=False, fontsize=FONT - 1, labelcolor=MUTED, handlelength=1.6)
 
 
 def _epochs(axes: Axes, epochs: np.ndarray) -> None:
     from matplotlib.ticker import MaxNLocator
 
     axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
-    if len(epochs) == 1:
-        axes.set_xlim(epochs[0] - 1, epochs[0] + 1)
+    if len(epochs):
+        room = min(max(0.04 * (epochs[-1] - epochs[0]), 0.4), 0.9)
+        axes.set_xlim(epochs[0] - room, epochs[-1] + room)
     axes.set_xlabel("Epoch")
 
 
@@ -252,7 +258,8 @@ def _number(value: Any) -> float:
     return float("nan") if value is None else float(value)
 
 
-def _figure(axes: Axes) -> Figure:
+def figure_of(axes: Axes) -> Figure:
+    """The figure that the axes are in."""
     figure = axes.get_figure()
     assert isinstance(figure, Figure)
     return figure

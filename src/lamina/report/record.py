@@ -10,13 +10,14 @@ import numpy as np
 from lamina.data.base import DataCard
 from lamina.report.markup import Markup, fold, join, table, tag
 from lamina.report.pictures import first_filters, picture
-from lamina.report.wording import count, duration, shorten
+from lamina.report.wording import count, duration, shorten, unbroken
 from lamina.run import Run
 
 __all__ = ["configuration", "data_card", "filters", "network", "origin"]
 
 _CLASSES = 50
 _LISTED = 20
+_JOINED = {"shape": " × ", "input": " × ", "range": " to "}  # facts that are lists of numbers
 
 
 def network(run: Run) -> Markup:
@@ -26,7 +27,7 @@ def network(run: Run) -> Markup:
     found = summary(run.model.network, run.model.preprocessing.input_spec())
     rows = [
         (
-            tag("span", tag("code", row.path), " ", row.layer),
+            tag("span", tag("code", row.path), row.layer),
             row.output,
             count(row.parameters) if row.parameters else "",
             count(row.multiply_adds) if row.multiply_adds else "",
@@ -37,7 +38,7 @@ def network(run: Run) -> Markup:
     rows.append((tag("b", "Total"), "", count(found.parameters), count(found.multiply_adds), ""))
     said = (
         f"{count(found.parameters)} trained parameters; one example of input {found.input} takes "
-        f"{count(found.multiply_adds)} multiply-adds, {100 * found.matmul_share:.0f} % of the arithmetic being matrix "
+        f"{count(found.multiply_adds)} multiply-adds, {100 * found.matmul_share:.0f} % of the arithmetic being matrix "
         "multiplication. The field is how much of the input one output number sees."
     )
     head = ("Layer", "Output", "Parameters", "Multiply-adds", "Field")
@@ -58,10 +59,9 @@ def filters(run: Run) -> Markup | None:
 
 def data_card(card: DataCard) -> Markup:
     """What should be known of the data before the result is trusted."""
-    parts: list[Markup] = [tag("p", sentence, class_="note") for sentence in card.warnings]
+    notes = [tag("p", unbroken(sentence), class_="note") for sentence in card.warnings]
     names = list(card.splits)
-    if card.split_rule:
-        parts.append(tag("p", card.split_rule))
+    parts: list[Markup] = []
     sizes = [("All examples", *(count(card.splits[name].get("examples", 0)) for name in names))]
     classes = {name: card.splits[name].get("classes", {}) for name in names}
     labels = list(dict.fromkeys(label for counted in classes.values() for label in counted))
@@ -73,7 +73,12 @@ def data_card(card: DataCard) -> Markup:
         parts.append(fold(f"All {len(labels)} classes", table(head, rows, caption="By class", numbers=numbers)))
     else:
         parts.append(table(head, [*sizes, *rows], caption="Examples by split and class", numbers=numbers))
-    parts.append(_facts({"source": card.source, "kind": card.kind, **card.facts}))
+    counted = join(parts)
+    parts = [tag("p", unbroken(card.split_rule))] if card.split_rule else []
+    parts.append(
+        _facts({"source": card.source, "kind": card.kind, **{k: v for k, v in card.facts.items() if not _is_table(v)}})
+    )
+    parts += [_table_of(key, value) for key, value in card.facts.items() if _is_table(value)]
     parts.append(_duplicates(card))
     if card.skipped:
         shown = [(shorten(name, 48), reason) for name, reason in card.skipped[:_LISTED]]
@@ -86,7 +91,20 @@ def data_card(card: DataCard) -> Markup:
         )
     else:
         parts.append(tag("p", "Everything could be read."))
-    return join(parts)
+    return join((*notes, tag("div", tag("div", counted), tag("div", *parts), class_="two")))
+
+
+def _is_table(value: Any) -> bool:
+    return isinstance(value, list | tuple) and bool(value) and all(isinstance(item, dict) for item in value)
+
+
+def _table_of(key: str, rows: list[dict[str, Any]]) -> Markup:
+    """A fact that is a list of records with the same fields."""
+    head = list(rows[0])
+    numbers = [i for i, name in enumerate(head) if isinstance(rows[0][name], int | float)]
+    title = f"{len(rows)} {key}"
+    cells = [tuple(_fact(row.get(name)) for name in head) for row in rows]
+    return fold(title, table([name.capitalize() for name in head], cells, caption=title, numbers=numbers))
 
 
 def _spread(classes: dict[str, dict[str, int]]) -> list[tuple[str, ...]]:
@@ -153,7 +171,8 @@ def origin(run: Run) -> Markup:
 def _facts(facts: dict[str, Any]) -> Markup:
     pairs = []
     for key, value in facts.items():
-        pairs.append(tag("div", tag("dt", key.replace("_", " ").capitalize()), tag("dd", _fact(value))))
+        shown = _JOINED[key].join(f"{part:g}" for part in value) if key in _JOINED else _fact(value)
+        pairs.append(tag("div", tag("dt", key.replace("_", " ").capitalize()), tag("dd", shown)))
     return tag("dl", *pairs, class_="facts")
 
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
+
+from lamina.data.base import Split
 from lamina.metrics import Interval, main_metric
 from lamina.report import plots
 from lamina.report.markup import Markup, join, table, tag
 from lamina.report.svg import inline
-from lamina.report.wording import count, duration, interval, metric_label, metric_value
+from lamina.report.wording import count, duration, interval, metric_label, metric_value, percent, shorten
 from lamina.run import Run
 
 __all__ = ["curves", "headline", "metrics"]
@@ -19,14 +24,15 @@ def headline(run: Run) -> Markup:
     part = "test" if run.test else "validation"
     cards = []
     if shown.get(name) is not None and shown[name][0] is not None:
-        size = run.data.test if run.test else run.data.validation
+        split = run.data.test if run.test and run.data.test is not None else run.data.validation
         cards.append(
             tag(
                 "div",
                 tag("p", f"{metric_label(name)}, {part} split", class_="label"),
                 tag("p", metric_value(name, shown[name][0]), class_="value"),
                 _scale(name, shown[name]),
-                tag("p", f"95 % interval {interval(name, shown[name])}, {_examples(size)}", class_="aside"),
+                tag("p", f"95 % interval {interval(name, shown[name])}, {_examples(split)}", class_="aside"),
+                _baseline(run, split),
                 class_="card main",
             )
         )
@@ -38,7 +44,7 @@ def headline(run: Run) -> Markup:
         )  # fmt: skip
     if run.test and run.validation.get(name) is not None:
         value = run.validation[name]
-        cards.append(_card("Validation", metric_value(name, value[0]), f"95 % interval {interval(name, value)}"))
+        cards.append(_card("Validation", metric_value(name, value[0]), f"95 % interval {interval(name, value)}"))
     planned = run.config.get("epochs")
     best = f"the best was number {run.best_epoch}" if run.best_epoch else "none was finished"
     of = f" of {planned}" if planned and planned != len(run.history) else ""
@@ -67,9 +73,18 @@ def _scale(name: str, value: Interval | tuple[float | None, float | None, float 
     return tag("div", tag("i"), tag("b"), class_="scale", style=style, aria_hidden="true")
 
 
-def _examples(split: object) -> str:
-    size = len(split)  # type: ignore[arg-type]
-    return f"{count(size)} {'example' if size == 1 else 'examples'}"
+def _examples(split: Split) -> str:
+    return f"{count(len(split))} {'example' if len(split) == 1 else 'examples'}"
+
+
+def _baseline(run: Run, split: Split) -> Markup | None:
+    """What an answer without looking would score, so that the result can be judged."""
+    target = run.model.target
+    if target.task != "classify":
+        return None
+    usual = int(np.bincount(run.data.train.targets).argmax())
+    share = float(np.mean(split.targets == usual))
+    return tag("p", f"To say “{shorten(target.names[usual])}” every time would score {percent(share)}.", class_="aside")
 
 
 def _kinds(run: Run) -> str:
@@ -83,20 +98,23 @@ def metrics(run: Run) -> Markup:
     """All metrics of both splits with their intervals."""
     parts = [(name, measured) for name, measured in (("Test", run.test), ("Validation", run.validation)) if measured]
     if not parts:
-        return tag("p", "The run was interrupted before it was measured; `lamina evaluate` measures its model.")
-    head = ["Metric"]
-    for name, _ in parts:
-        head += [name, "95 % interval"]
+        return tag(
+            "p",
+            "The run was interrupted before it was measured; ",
+            tag("code", "lamina evaluate"),
+            " measures its model.",
+        )
+    head = ["Metric", *(name for name, _ in parts)]
     rows = []
     for metric in parts[0][1]:
         row: list[object] = [metric_label(metric)]
         for _, measured in parts:
             value = measured.get(metric, (None, None, None))
-            row += [metric_value(metric, value[0]), interval(metric, value)]
+            row.append(join((metric_value(metric, value[0]), tag("small", interval(metric, value)))))
         rows.append(row)
     note = (
         "The test split was scored once, after all choices. " if run.test else "There is no test score. "
-    ) + "The intervals are 95 % bootstrap intervals over the examples."
+    ) + "In small: 95 % bootstrap intervals over the examples."
     return join((tag("p", note), table(head, rows, caption="All metrics", numbers=range(1, len(head)))))
 
 
@@ -105,20 +123,39 @@ def curves(run: Run) -> Markup:
     if not run.history:
         return tag("p", "No epoch was finished.")
     name = main_metric(run.model.target.task)
-    last = run.history[-1]
-    said = f"After {len(run.history)} epochs: training loss {_short(last.get('loss'))}, validation loss "
-    said += f"{_short(last.get('val_loss'))}. The model has the weights of epoch {run.best_epoch}."
+    won, rows = _winner(run)
+    last = rows[-1]
+    said = f"After {len(rows)} {'epoch' if len(rows) == 1 else 'epochs'}: training loss {_short(last.get('loss'))}, "
+    said += f"validation loss {_short(last.get('val_loss'))}. The model has the weights of epoch {run.best_epoch}"
+    said += "." if won is None else f" of learning rate {won:g}, whose curves these are."
     figures = [
-        inline(plots.loss_curve(run.history), "loss", f"Training and validation loss by epoch. {said}"),
-        inline(plots.metric_curve(run.history, name), "metric", f"Training and validation {name} by epoch."),
-        inline(plots.rate_curve(run.history), "rate", "Learning rate by epoch."),
+        inline(plots.loss_curve(rows), "loss", f"Training and validation loss by epoch. {said}"),
+        inline(plots.metric_curve(rows, name), "metric", f"{metric_label(name)} by epoch."),
     ]
+    if won is None:
+        figures.append(inline(plots.rate_curve(rows), "rate", "Learning rate by epoch."))
     parts = [tag("p", said), tag("div", *(tag("figure", figure) for figure in figures), class_="figures")]
-    if last.get("rates"):
+    if won is not None:
         described = "Training and validation loss by epoch of each learning rate."
         parts.append(tag("h3", "Learning rates side by side"))
         parts.append(tag("figure", inline(plots.rates(run.history), "rates", described), class_="wide", tabindex="0"))
     return join(parts)
+
+
+def _winner(run: Run) -> tuple[float | None, list[dict[str, Any]]]:
+    """Of several learning rates the one whose weights the model has, and its history; else None and the history.
+
+    The rows themselves follow whichever rate was the best until then.
+    """
+    best = next((row for row in run.history if row["epoch"] == run.best_epoch), {})
+    tried = best.get("rates")
+    if not tried:
+        return None, list(run.history)
+    place = min(range(len(tried)), key=lambda i: (tried[i]["val_loss"] != best["val_loss"], i))
+    kept = [
+        {"epoch": row["epoch"], "best": row["epoch"] == run.best_epoch, **row["rates"][place]} for row in run.history
+    ]
+    return float(tried[place]["learning_rate"]), kept
 
 
 def _short(value: float | None) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-__all__ = ["amount", "count", "duration", "interval", "metric_label", "metric_value", "percent", "shorten"]
+__all__ = ["amount", "count", "duration", "interval", "metric_label", "metric_value", "percent", "shorten", "unbroken"]
 
 _NARROW = "\u202f"
 _PERCENT = frozenset({"accuracy", "balanced_accuracy", "precision", "recall", "f1", "exact_match"})
@@ -61,12 +61,12 @@ def percent(value: float | None, digits: int = 1) -> str:
 
 
 def amount(value: float) -> str:
-    """A number with four digits that count: "1,234", "0.01235", "3.4e+08"."""
+    """A number with four digits that count: "1,234", "0.01235", "−3.4e+08"."""
     if value == 0:
         return "0"
     if 1000 <= abs(value) < 1e7:
-        return f"{value:,.0f}".replace(",", _NARROW)
-    return f"{value:.4g}"
+        return f"{value:,.0f}".replace(",", _NARROW).replace("-", "−")
+    return f"{value:.4g}".replace("-", "−")
 
 
 def count(value: int) -> str:
@@ -82,6 +82,11 @@ def duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60}{_NARROW}min {whole % 60}{_NARROW}s"
     return f"{whole // 3600}{_NARROW}h {whole % 3600 // 60}{_NARROW}min"
+
+
+def unbroken(sentence: str) -> str:
+    """The sentence with its percent signs kept on the line of their numbers."""
+    return sentence.replace(" %", f"{_NARROW}%")
 
 
 def shorten(text: str, limit: int = 28) -> str:

@@ -45,7 +45,7 @@ def write(run: Run, path: str | PathLike[str], *, outputs: Mapping[str, np.ndarr
     ]
     filters = record.filters(run)
     if filters is not None:
-        sections.append(Section("first-layer", "First layer", filters))
+        sections.append(Section("filters", "First-layer filters", filters))
     sections += [
         Section("data", "Data card", record.data_card(run.data.card)),
         Section("configuration", "Configuration", record.configuration(run)),
@@ -93,7 +93,7 @@ def _measured(run: Run, evidence: Evidence) -> list[Section]:
         found = [metrics, Section("errors", "Errors", join((on, values.errors(evidence))))]
         wrong = "Largest errors"
     else:
-        few = len(evidence.target.names) <= _FEW
+        few = not _FEW < len(evidence.target.names) <= classes.MATRIX
         by = "By class" if task == "classify" else "By label"
         found = [Section("classes", by, join((on, classes.per_class(evidence))), half=True), metrics]
         if task == "classify":
@@ -103,6 +103,6 @@ def _measured(run: Run, evidence: Evidence) -> list[Section]:
         wrong = "Most confidently wrong"
     return [
         *found,
-        Section("wrong", wrong, join((on, examples.wrong(evidence, preprocessing)))),
+        Section("mistakes", wrong, join((on, examples.wrong(evidence, preprocessing)))),
         Section("samples", "Sample predictions", join((on, examples.samples(evidence, preprocessing)))),
     ]
