@@ -53,12 +53,14 @@ def _fans(shape: tuple[int, ...]) -> tuple[int, int]:
     return max(1, window * shape[-2]), max(1, window * shape[-1])
 
 
+# All numbers are drawn flat: XLA:CPU takes 1.0 s to compile a draw with four axes, 0.2 s to compile a flat one.
 def _uniform(key: jax.Array, shape: tuple[int, ...], limit: float) -> jax.Array:
-    return jax.random.uniform(key, shape, jnp.float32, -limit, limit)
+    return jax.random.uniform(key, (math.prod(shape),), jnp.float32, -limit, limit).reshape(shape)
 
 
 def _normal(key: jax.Array, shape: tuple[int, ...], std: float) -> jax.Array:
-    return jax.random.normal(key, shape, jnp.float32) * jnp.asarray(std, jnp.float32)
+    flat = jax.random.normal(key, (math.prod(shape),), jnp.float32)
+    return (flat * jnp.asarray(std, jnp.float32)).reshape(shape)
 
 
 def _check_positive(owner: Initializer, name: str) -> None:
@@ -89,6 +91,10 @@ class Constant(Initializer):
     """All equal to ``value``."""
 
     value: float
+
+    def __post_init__(self) -> None:
+        if isinstance(self.value, bool) or not isinstance(self.value, int | float) or not math.isfinite(self.value):
+            raise ConfigError(f"Constant needs a finite number. Received: value={self.value!r}.")
 
     def __call__(self, key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
         return jnp.full(shape, self.value, jnp.float32)
@@ -133,8 +139,8 @@ class TruncatedNormal(Initializer):
         _check_positive(self, "std")
 
     def __call__(self, key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
-        cut = jax.random.truncated_normal(key, -2.0, 2.0, shape, jnp.float32)
-        return cut * jnp.asarray(self.std, jnp.float32)
+        flat = jax.random.truncated_normal(key, -2.0, 2.0, (math.prod(shape),), jnp.float32)
+        return (flat * jnp.asarray(self.std, jnp.float32)).reshape(shape)
 
 
 @dataclass(frozen=True, repr=False)
@@ -271,7 +277,8 @@ class Dirac(Initializer):
     groups: int = 1
 
     def __post_init__(self) -> None:
-        _check_positive(self, "groups")
+        if not isinstance(self.groups, int) or self.groups < 1:
+            raise ConfigError(f"Dirac needs a whole number of groups, at least 1. Received: groups={self.groups!r}.")
 
     def __call__(self, key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
         if len(shape) < 2 or shape[-1] % self.groups:

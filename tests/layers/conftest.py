@@ -31,7 +31,8 @@ def agree(x64: None) -> Callable[..., None]:
         tolerance: float = 1e-9,
     ) -> None:
         random = np.random.default_rng(0)
-        params, state = layer.init(jax.random.key(0), jax.ShapeDtypeStruct(shape, jnp.float64))
+        make = jax.jit(lambda key: layer.init(key, jax.ShapeDtypeStruct(shape, jnp.float64)))
+        params, state = make(jax.random.key(0))
         params = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64) + 0.3 * random.normal(size=leaf.shape), params)
         if x is None:
             x = random.normal(size=(3, *shape))

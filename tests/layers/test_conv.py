@@ -67,9 +67,7 @@ TRANSPOSED = [
 
 
 @pytest.mark.parametrize(("layer", "shape", "cut", "more"), TRANSPOSED, ids=[str(i) for i in range(len(TRANSPOSED))])
-def test_conv_transpose_agrees_with_torch(
-    layer: lm.ConvTranspose, shape: Any, cut: Any, more: int, agree: Any
-) -> None:
+def test_conv_transpose_agrees_with_torch(layer: lm.ConvTranspose, shape: Any, cut: Any, more: int, agree: Any) -> None:
     def reference(x: Any, params: Any) -> Any:
         kernel = params["kernel"].movedim((-2, -1), (0, 1))
         transposed = CONV_TRANSPOSE[len(shape) - 1]
@@ -155,5 +153,3 @@ def test_another_number_of_channels_is_told() -> None:
         layer.apply(params, state, jnp.ones((1, 5, 5, 1)))
     with pytest.raises(ShapeError, match="got uint8"):
         layer.apply(params, state, np.ones((1, 5, 5, 3), np.uint8))
-
-

@@ -73,9 +73,7 @@ def test_statistics_keep_their_digits_far_from_zero(offset: float) -> None:
     y, state = layer.apply(*layer.init(jax.random.key(0), (4,)), x, train=True)
     exact = x.astype(np.float64)
     np.testing.assert_allclose(state["var"], exact.var(0), rtol=1e-4)
-    np.testing.assert_allclose(
-        y, (exact - exact.mean(0)) / np.sqrt(exact.var(0) + 1e-5), atol=max(1e-5, offset * 2e-7)
-    )
+    np.testing.assert_allclose(y, (exact - exact.mean(0)) / np.sqrt(exact.var(0) + 1e-5), atol=max(1e-5, offset * 2e-7))
 
 
 @pytest.mark.parametrize("layer", [lm.BatchNorm(), lm.LayerNorm()])

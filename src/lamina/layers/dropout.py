@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 from lamina.errors import ConfigError
 from lamina.kernels.precision import widened
@@ -17,6 +19,17 @@ __all__ = ["Dropout"]
 _LEVELS = 1 << 16
 
 
+def _short_bits(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+    """Sixteen random bits an element, two elements from each word that is drawn.
+
+    jax.random.bits draws a word for every element, however narrow: 10 ms for a million elements against 3. It also
+    takes XLA:CPU 1.0 s to compile with four axes, against 0.2 s flat.
+    """
+    size = math.prod(shape)
+    words = jax.random.bits(key, ((size + 1) // 2,), jnp.uint32)
+    return lax.bitcast_convert_type(words, jnp.uint16).reshape(-1)[:size].reshape(shape)
+
+
 @dataclass(frozen=True, repr=False)
 class Dropout(Layer):
     """y = x · mask / (1 - rate) in training, mask ~ Bernoulli(1 - rate) for each element; y = x in evaluation.
@@ -24,7 +37,7 @@ class Dropout(Layer):
     Source: Srivastava et al. 2014, JMLR 15:1929-1958.
     Departure: scales while training ("inverted"); the paper scales at test time. The rate is rounded to a multiple of
     1/65536, since sixteen random bits an element cost half of thirty-two; the scale uses the rounded rate, so that
-    the mean is kept exactly.
+    the mean is kept.
 
     Args:
         rate: fraction dropped, 0 <= rate < 1.
@@ -48,7 +61,7 @@ class Dropout(Layer):
         kept = max(1, round((1 - self.rate) * _LEVELS))
         if not ctx.train or kept == _LEVELS:
             return x, state
-        bits = jax.random.bits(ctx.rng(), x.shape, jnp.uint16)
+        bits = _short_bits(ctx.rng(), x.shape)
         # The scale would be rounded in half precision, and the mean shifted with it.
         scaled = widened(x) * (_LEVELS / kept)
         return jnp.where(bits < jnp.uint16(kept), scaled, 0).astype(x.dtype), state
