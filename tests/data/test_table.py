@@ -124,9 +124,11 @@ def test_what_is_no_table_is_refused(tmp_path: Path, content: bytes, words: str)
 def test_a_broken_parquet_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "t.parquet"
     FRAME.write_parquet(path)
-    path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(DataError, match="cannot be read as Parquet"):
-        load_table(path, target="label")
+    whole = path.read_bytes()
+    for content in (whole[:-100], b"", b"a,label\n1,2\n", whole[:4] + bytes(200) + whole[204:]):
+        path.write_bytes(content)
+        with pytest.raises(DataError, match="cannot be read as Parquet"):
+            load_table(path, target="label")
     with pytest.raises(DataError, match="cannot be read: No such file"):
         load_table(tmp_path / "none.csv", target="label")
 

@@ -99,7 +99,7 @@ def _lists_pictures(path: Path) -> bool:
     try:
         head = pl.read_csv(path, n_rows=200, infer_schema_length=200, encoding="utf8-lossy", ignore_errors=True)
         texts = head.cast(pl.String)
-    except (pl.exceptions.PolarsError, OSError):
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError):
         return False  # read as a table, which tells what is wrong
     pictures = path_column(texts)
     if pictures is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -54,7 +55,7 @@ def read_table(source: Any, *, target: str | None = None, names: Sequence[str] |
     if isinstance(source, str | Path):
         path = Path(source).expanduser()
         if path.suffix.lower() in (".parquet", ".pq"):
-            table = Table(_guarded(lambda: pl.read_parquet(path), str(path), "Parquet"), str(path))
+            table = Table(_read_parquet(path), str(path))
         else:
             table = _read_csv(_content(str(source), path), str(source), target, names)
     else:
@@ -103,6 +104,19 @@ def _read_csv(content: bytes, source: str, target: str | None, known: Sequence[s
     if delimiter == ";":
         frame = _decimal_points(frame)
     return Table(frame, source, header)
+
+
+def _read_parquet(path: Path) -> pl.DataFrame:
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
+    # A damaged file can make polars allocate exabytes, which ends the process: so a child reads it first.
+    code = "import sys, polars; polars.read_parquet(sys.argv[1])"
+    child = subprocess.run([sys.executable, "-P", "-c", code, str(path)], capture_output=True, check=False)
+    if child.returncode:
+        raise DataError(f"{path} cannot be read as Parquet: it is damaged or of another kind.", "Write it again.")
+    return _guarded(lambda: pl.read_parquet(path), str(path), "Parquet")
 
 
 def _guarded(read: Any, source: str, kind: str) -> pl.DataFrame:
