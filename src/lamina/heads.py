@@ -13,14 +13,16 @@ from lamina.losses import BinaryCrossEntropy, Loss, SoftmaxCrossEntropy, Squared
 __all__ = ["answers", "check_head", "default_loss", "logits_network"]
 
 
-def logits_network(network: Layer) -> Layer:
-    """The network without a closing softmax or sigmoid, which the losses from logits contain."""
+def logits_network(network: Layer, target: Target) -> Layer:
+    """The network without a closing softmax or sigmoid, which the losses from logits contain (for values: as it is)."""
+    if target.task == "regress":
+        return network
     if isinstance(network, Sequential) and network.layers:
         name, last = network.layers[-1]
         if isinstance(last, Softmax | Sigmoid):
             return Sequential(**dict(network.layers[:-1]))
         if isinstance(last, Sequential):
-            return Sequential(**dict(network.layers[:-1]), **{name: logits_network(last)})
+            return Sequential(**dict(network.layers[:-1]), **{name: logits_network(last, target)})
     return network
 
 

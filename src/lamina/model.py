@@ -75,7 +75,7 @@ class Model:
 
     @cached_property
     def _forward(self) -> Any:
-        network = heads.logits_network(self.network)
+        network = heads.logits_network(self.network, self.target)
 
         @jax.jit
         def forward(params: Params, state: State, x: Any) -> jax.Array:

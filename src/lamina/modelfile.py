@@ -22,7 +22,7 @@ import jax
 from lamina import trees
 from lamina.config import from_json, to_json
 from lamina.data.base import Preprocessing, Target
-from lamina.errors import BadInputError, LaminaError, ModelFileError
+from lamina.errors import BadInputError, ConfigError, LaminaError, ModelFileError
 from lamina.layers import Layer
 from lamina.layers.base import Params, State
 
@@ -31,6 +31,18 @@ __all__ = ["FORMAT", "read", "write", "write_atomically"]
 FORMAT = 1
 _ENTRIES = ("network.json", "weights.safetensors", "preprocessing.json", "card.json")
 _JSON_BYTES = 64 << 20
+# What building a network from fields of wrong types may raise.
+_UNBUILDABLE = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    ImportError,
+    LookupError,
+    NotImplementedError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
 
 
 def write(
@@ -63,16 +75,17 @@ def read(path: str | PathLike[str]) -> dict[str, Any]:
     """Read a model's parts. Raises `ModelFileError`."""
     _define_types()
     entries = _entries(Path(path))
-    head = _parse(path, "network.json", entries["network.json"])
+    head = _parse(path, "network.json", entries)
     version = head.get("format")
-    if not isinstance(version, int) or version < 1:
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
         raise _broken(path, "it states no format version")
     if version > FORMAT:
         raise ModelFileError(
             f"{path} was written by a newer Lamina (format {version}; this one reads up to {FORMAT}).",
             "Upgrade with: pip install --upgrade lamina",
         )
-    body = _parse(path, "preprocessing.json", entries["preprocessing.json"])
+    body = _parse(path, "preprocessing.json", entries)
+    card = _parse(path, "card.json", entries)
     try:
         network = from_json(head.get("network"), Layer)
         preprocessing = from_json(body.get("preprocessing"), Preprocessing)
@@ -80,11 +93,11 @@ def read(path: str | PathLike[str]) -> dict[str, Any]:
         params, state = jax.eval_shape(
             lambda key: network.init(key, preprocessing.input_spec()), jax.eval_shape(lambda: jax.random.key(0))
         )
-        table = trees.from_bytes(entries["weights.safetensors"])
+        table = trees.from_bytes(_entry(path, "weights.safetensors", entries))
         params, state = trees.fill(params, table, "params."), trees.fill(state, table, "state.")
     except LaminaError as error:
         raise ModelFileError(f"{path} cannot be loaded: {error}") from error
-    except (TypeError, ValueError, KeyError, AttributeError, IndexError, OverflowError, RecursionError) as error:
+    except _UNBUILDABLE as error:
         raise _broken(path, f"its network cannot be built ({type(error).__name__}: {error})") from error
     return {
         "network": network,
@@ -92,7 +105,7 @@ def read(path: str | PathLike[str]) -> dict[str, Any]:
         "state": state,
         "preprocessing": preprocessing,
         "target": target,
-        "card": _parse(path, "card.json", entries["card.json"]),
+        "card": card,
     }
 
 
@@ -127,28 +140,41 @@ def write_atomically(path: str | PathLike[str], data: bytes) -> None:
 
 
 def _entries(path: Path) -> dict[str, bytes]:
+    """All entries by name, each stored plainly and there once."""
     try:
         size = path.stat().st_size
     except OSError as error:
         raise ModelFileError(f"There is no model at {path}: {error.strerror or error}.") from error
     try:
         with zipfile.ZipFile(path) as archive:
-            found = {info.filename: info for info in archive.infolist()}
-            for name in _ENTRIES:
-                if name not in found:
-                    raise _broken(path, f"it has no entry {name}")
-                info = found[name]
-                limit = size if name.endswith(".safetensors") else min(size, _JSON_BYTES)
-                if info.compress_type != zipfile.ZIP_STORED or info.file_size > limit or info.flag_bits & 1:
-                    raise _broken(path, f"its entry {name} is not stored plainly")
-            return {name: archive.read(name) for name in _ENTRIES}
+            entries: dict[str, bytes] = {}
+            left = size  # of all entries together, so that overlapping ones cannot unpack to more
+            for info in archive.infolist():
+                name = info.filename
+                left -= info.file_size
+                large = left < 0 or (name.endswith(".json") and info.file_size > _JSON_BYTES)
+                if info.compress_type != zipfile.ZIP_STORED or large or info.flag_bits & 1:
+                    raise _broken(path, f"its entry {name[:40]!r} is not stored plainly")
+                if name in entries:
+                    raise _broken(path, f"it has two entries {name[:40]!r}")
+                entries[name] = archive.read(info)
+            return entries
+    except ModelFileError:
+        raise
     except (zipfile.BadZipFile, OSError, EOFError, ValueError, NotImplementedError, RuntimeError) as error:
         raise _broken(path, f"it is cut short, corrupt, or no model at all ({error})") from error
 
 
-def _parse(path: str | PathLike[str], name: str, data: bytes) -> dict[str, Any]:
+def _entry(path: str | PathLike[str], name: str, entries: Mapping[str, bytes]) -> bytes:
+    if name not in entries:
+        raise _broken(path, f"it has no entry {name}")
+    return entries[name]
+
+
+def _parse(path: str | PathLike[str], name: str, entries: Mapping[str, bytes]) -> dict[str, Any]:
+    data = _entry(path, name, entries)
     try:
-        value = json.loads(data)
+        value = json.loads(data, parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
         raise _broken(path, f"its {name} is no JSON") from error
     if not isinstance(value, dict):
@@ -156,9 +182,18 @@ def _parse(path: str | PathLike[str], name: str, data: bytes) -> dict[str, Any]:
     return value
 
 
+def _no_number(text: str) -> Any:
+    raise ValueError(f"{text} is no JSON number")
+
+
 def _broken(path: str | PathLike[str], why: str) -> ModelFileError:
     return ModelFileError(f"{path} is not a whole Lamina model: {why}.", "Train or copy it again.")
 
 
 def _dump(value: Any) -> bytes:
-    return json.dumps(value, indent=1, allow_nan=False).encode()
+    try:
+        return json.dumps(value, indent=1, allow_nan=False).encode()
+    except (TypeError, ValueError) as error:
+        raise ConfigError(
+            f"The model's card holds what JSON cannot: {error}.", "Keep to finite numbers and text."
+        ) from error

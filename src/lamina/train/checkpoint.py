@@ -21,7 +21,7 @@ NAME = "last.safetensors"
 
 
 class Checkpoints(Callback):
-    """Writes ``last.safetensors`` after an epoch, at most every few seconds, and when the run ends.
+    """Writes ``last.safetensors`` after the first epoch, then at most every few seconds, and when the run ends.
 
     Args:
         folder: where; it exists.
@@ -35,7 +35,8 @@ class Checkpoints(Callback):
         self._saved = -1
 
     def on_epoch(self, training: Training, row: dict[str, Any]) -> None:
-        if time.perf_counter() - self._last >= self.seconds:
+        # The first epoch's always: a run that fails soon after has something to go on from.
+        if self._saved < 0 or time.perf_counter() - self._last >= self.seconds:
             self._save(training)
 
     def on_end(self, training: Training) -> None:

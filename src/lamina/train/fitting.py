@@ -190,7 +190,7 @@ def prepare(
     if loss is None:
         loss = heads.default_loss(data.target, network.out_spec(in_spec).shape[-1])
     return Program(
-        network=heads.logits_network(network),
+        network=heads.logits_network(network, data.target),
         preprocessing=data.preprocessing,
         target=data.target,
         loss=losses.resolve(loss),

@@ -174,7 +174,7 @@ class Training:
         trained = time.perf_counter() - began
         row: dict[str, Any] = {"epoch": self.epoch, "step": int(jnp.max(self.carry.step))}
         sums = jax.tree.map(np.asarray, self.carry.sums)
-        losses, scores = np.atleast_1d(sums.loss / sums.steps), np.atleast_1d(sums.score / sums.steps)
+        losses, scores = _mean(sums.loss, sums.steps), _mean(sums.score, sums.steps)
         zero = jax.tree.map(jnp.zeros_like, self.carry.sums)
         self.carry = self.carry._replace(sums=zero)
         try:
@@ -185,12 +185,12 @@ class Training:
         before = self.best.key
         for rate, (loss, score) in enumerate(validated):
             bad = self.plan.rates and int(self.carry.bad[rate]) >= 0
-            key = (-np.inf, -np.inf) if bad or score is None else (score, -loss)
+            key = (-np.inf, -np.inf) if bad or score is None or not np.isfinite(loss) else (score, -loss)
             if key > self.best.key or not self.best.epoch:
                 self.best = self._current(rate, key)
         chosen = self.best.rate
-        row |= {"loss": float(losses[chosen]), self.metric: float(scores[chosen])}
-        row |= {"val_loss": validated[chosen][0], f"val_{self.metric}": validated[chosen][1]}
+        row |= {"loss": _number(losses[chosen]), self.metric: _number(scores[chosen])}
+        row |= {"val_loss": _number(validated[chosen][0]), f"val_{self.metric}": validated[chosen][1]}
         if self.plan.rates:
             row["rates"] = [
                 {"learning_rate": rate, "loss": _number(loss), "val_loss": _number(v[0]), f"val_{self.metric}": v[1]}
@@ -243,9 +243,9 @@ class Training:
             bad = np.asarray(self.carry.bad)
             if np.all(bad >= 0):
                 self._diverged(block, int(np.max(bad)))
-            steps = np.maximum(np.asarray(self.carry.sums.steps), 1)
-            self.running_loss = float(np.min(np.asarray(self.carry.sums.loss) / steps))
-            self.running_score = float(np.max(np.asarray(self.carry.sums.score) / steps))
+            sums = jax.tree.map(np.asarray, self.carry.sums)
+            self.running_loss = float(np.nanmin(_mean(sums.loss, sums.steps)))
+            self.running_score = float(np.nanmax(_mean(sums.score, sums.steps)))
             if self.plan.time_limit is not None and self.seconds > self.plan.time_limit:
                 self.stop("time is up")
             for callback in self.callbacks:
@@ -312,6 +312,12 @@ class Training:
 
 class _InterruptedError(Exception):
     """Ctrl-C during a validation pass."""
+
+
+def _mean(totals: np.ndarray, steps: np.ndarray) -> np.ndarray:
+    """Means for each learning rate; NaN for one that has done no step because it diverged before."""
+    totals, steps = np.atleast_1d(totals), np.atleast_1d(steps)
+    return np.where(steps > 0, totals / np.maximum(steps, 1), np.nan)
 
 
 def _number(value: Any) -> float | None:
