@@ -33,8 +33,22 @@ def enable() -> Path | None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError:
         return None
+    _mend(folder)
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_compilation_cache_max_size", _BYTES)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
     return folder
+
+
+def _mend(folder: Path) -> None:
+    """Remove entries whose writer was killed: jax writes no further entry while one lacks its time of use."""
+    from filelock import FileLock, Timeout
+
+    try:
+        with FileLock(folder / ".lockfile", timeout=1):  # jax's own: whoever is writing holds it
+            for entry in folder.glob("*-cache"):
+                if not entry.with_name(entry.name.removesuffix("-cache") + "-atime").exists():
+                    entry.unlink()
+    except (OSError, Timeout):
+        return  # the cache is a convenience
