@@ -82,6 +82,14 @@ def test_many_classes_show_pairs_and_no_matrix(make_run, written) -> None:
     assert "All 100 classes" in page.words
 
 
+def test_the_most_confused_pairs_are_counted(make_run, written) -> None:
+    run = make_run(names=tuple(f"kind {i}" for i in range(60)), size=180)
+    outputs = 9 * np.eye(60, dtype=np.float32)[run.data.test.targets]
+    outputs[run.data.test.targets == 7] = 9 * np.eye(60, dtype=np.float32)[8]  # all three of them
+    page = written(run, outputs={"test": outputs})
+    assert "kind 7 kind 8 3 100.0 %" in page.words
+
+
 @pytest.mark.parametrize("count", [2, 14, 50])
 def test_the_matrix_shows_every_example(make_run, written, count: int) -> None:
     run = make_run(names=tuple(f"kind {i}" for i in range(count)), size=100)
@@ -97,6 +105,12 @@ def test_regression_shows_errors(make_run, written) -> None:
     assert len(page.all("svg")) == 3 + 2 * 3
     assert "price" in page.words
     assert "Confusion" not in page.words
+
+
+def test_thousands_of_classes_stay_a_small_page(make_run, written, tmp_path: Path) -> None:
+    page = written(make_run(names=tuple(f"kind {i}" for i in range(3000)), size=50, pictures=False))
+    assert "The first 1000 of 3000" in page.words
+    assert (tmp_path / "report.html").stat().st_size < 2_000_000
 
 
 def test_a_constant_value_and_few_examples_do_not_break_the_plots(make_run, written) -> None:

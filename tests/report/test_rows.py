@@ -18,7 +18,7 @@ def test_rows_are_shown_as_they_were_in_the_table() -> None:
             "breed": rng.choice(["collie", "poodle", "husky"], count),
             "age": [None if i % 10 == 0 else i % 17 for i in range(count)],
             "born": pl.Series([f"20{i % 20:02d}-{1 + i % 12:02d}-{1 + i % 28:02d}" for i in range(count)]),
-            "income": rng.integers(0, 100_000, count),
+            "income": rng.integers(0, 900_000, count),
             "price": rng.uniform(1, 2, count),
         }
     )

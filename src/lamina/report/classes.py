@@ -19,29 +19,32 @@ MATRIX = 50  # classes up to which the whole matrix is shown
 _PAIRS_FROM = 12  # classes from which the most confused pairs are listed as well
 _PAIRS = 20
 _WORST = 25
+_LISTED = 1000  # classes: more would make the page too large
 
 
 def confusion(evidence: Evidence) -> Markup:
     """How often each class was taken for each: a matrix, or the most confused pairs of many classes."""
-    metric = ConfusionMatrix()
-    metric.update(evidence.answers, evidence.truth)
-    counts = metric.result()
-    assert counts is not None
     names = evidence.target.names
     parts = []
     if len(names) <= MATRIX:
+        metric = ConfusionMatrix()
+        metric.update(evidence.answers, evidence.truth)
+        counts = metric.result()
+        assert counts is not None
         parts.append(tag("p", "Rows are true classes, columns what the model said; shading is the share of the row."))
         parts.append(_matrix(counts, names))
     if len(names) >= _PAIRS_FROM:
-        parts.append(_pairs(counts, names))
+        parts.append(_pairs(evidence))
     return join(parts)
 
 
 def _matrix(counts: np.ndarray, names: Sequence[str]) -> Markup:
     totals = counts.sum(axis=1, keepdims=True)
     shares = counts / np.maximum(totals, 1)
-    size = "small" if len(names) > 24 else "medium" if len(names) > 12 else "large"
-    upright = max(map(len, names)) > 3 or len(names) > 24
+    size = next(
+        size for most, size in ((5, "huge"), (12, "large"), (24, "medium"), (MATRIX, "small")) if len(names) <= most
+    )
+    upright = max(map(len, names)) > (10 if size == "huge" else 3) or size == "small"
     head = [
         tag("th", tag("span", shorten(name, 18)), scope="col", title=name, class_="up" if upright else None)
         for name in names
@@ -65,26 +68,25 @@ def _cell(number: int, share: float, right: bool) -> Markup:
     if not number:
         return tag("td", class_="hit" if right else None)
     # A single mistake among many must be seen: shading starts at a visible step.
-    style = f"--v:{0.18 + 0.82 * share:.2f}"
-    kind = ("hit" if right else "miss") + (" deep" if share > 0.5 else "")
-    return tag("td", number, class_=kind, style=style)
+    shade = 0.18 + 0.82 * share
+    # From here on text in the paper's colour has more contrast than in the ink's.
+    kind = ("hit" if right else "miss") + (" deep" if shade > 0.8 else "")
+    return tag("td", number, class_=kind, style=f"--v:{shade:.2f}")
 
 
-def _pairs(counts: np.ndarray, names: Sequence[str]) -> Markup:
-    wrong = counts.copy()
-    np.fill_diagonal(wrong, 0)
-    order = np.argsort(-wrong, axis=None, kind="stable")[:_PAIRS]
-    found = [divmod(int(place), len(names)) for place in order if wrong.flat[place] > 0]
-    if not found:
+def _pairs(evidence: Evidence) -> Markup:
+    names, wrong = evidence.target.names, ~evidence.right
+    # Only the pairs that occur: thousands of classes make no matrix of them all.
+    pairs, times = np.unique(
+        np.stack([evidence.truth[wrong], evidence.predicted[wrong]], axis=1), axis=0, return_counts=True
+    )
+    if not len(pairs):
         return tag("p", "No class was taken for another.")
+    totals = np.bincount(evidence.truth, minlength=len(names))
+    order = np.argsort(-times, kind="stable")[:_PAIRS]
     rows = [
-        (
-            shorten(names[true]),
-            shorten(names[said]),
-            count(int(wrong[true, said])),
-            percent(wrong[true, said] / counts[true].sum()),
-        )
-        for true, said in found
+        (shorten(names[true]), shorten(names[said]), count(int(number)), percent(number / totals[true]))
+        for (true, said), number in zip(pairs[order].tolist(), times[order].tolist(), strict=True)
     ]
     head = ("True class", "Taken for", "Examples", "Of the true class")
     return join(
@@ -128,8 +130,10 @@ def per_class(evidence: Evidence) -> Markup:
         return join((note, table(head, rows(range(size)), caption=caption, numbers=(1, 2, 3, 4))))
     order = np.argsort(np.where(said + true > 0, f1, 2.0), kind="stable").tolist()
     worst = table(head, rows(order[:_WORST]), caption=f"{caption}, the {_WORST} lowest F1", numbers=(1, 2, 3, 4))
-    whole = table(head, rows(range(size)), caption=caption, numbers=(1, 2, 3, 4))
-    return join((note, tag("h3", f"The {_WORST} lowest by F1"), worst, fold(f"All {size}", whole)))
+    shown = min(size, _LISTED)
+    whole = table(head, rows(range(shown)), caption=caption, numbers=(1, 2, 3, 4))
+    title = f"All {size}" if shown == size else f"The first {shown} of {size}"
+    return join((note, tag("h3", f"The {_WORST} lowest by F1"), worst, fold(title, whole)))
 
 
 def _bar(share: float | None) -> Markup:

@@ -231,7 +231,10 @@ def _legend(axes: Axes) -> None:
 def _epochs(axes: Axes, epochs: np.ndarray) -> None:
     from matplotlib.ticker import MaxNLocator
 
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
+    if 0 < len(epochs) <= 6:
+        axes.set_xticks(epochs)
+    else:
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
     if len(epochs):
         room = min(max(0.04 * (epochs[-1] - epochs[0]), 0.4), 0.9)
         axes.set_xlim(epochs[0] - room, epochs[-1] + room)

@@ -17,6 +17,8 @@ __all__ = ["configuration", "data_card", "filters", "network", "origin"]
 
 _CLASSES = 50
 _LISTED = 20
+_MANY = 1000
+_LONG = 26  # characters of a fact that get two columns
 _JOINED = {"shape": " × ", "input": " × ", "range": " to "}  # facts that are lists of numbers
 
 
@@ -70,7 +72,9 @@ def data_card(card: DataCard) -> Markup:
     numbers = range(1, len(names) + 1)
     if len(labels) > _CLASSES:
         parts.append(table(head, [*sizes, *_spread(classes)], caption="Examples by split", numbers=numbers))
-        parts.append(fold(f"All {len(labels)} classes", table(head, rows, caption="By class", numbers=numbers)))
+        shown = rows[:_MANY]
+        title = f"All {len(rows)} classes" if len(shown) == len(rows) else f"The first {_MANY} of {len(rows)} classes"
+        parts.append(fold(title, table(head, shown, caption="By class", numbers=numbers)))
     else:
         parts.append(table(head, [*sizes, *rows], caption="Examples by split and class", numbers=numbers))
     counted = join(parts)
@@ -172,7 +176,9 @@ def _facts(facts: dict[str, Any]) -> Markup:
     pairs = []
     for key, value in facts.items():
         shown = _JOINED[key].join(f"{part:g}" for part in value) if key in _JOINED else _fact(value)
-        pairs.append(tag("div", tag("dt", key.replace("_", " ").capitalize()), tag("dd", shown)))
+        long = isinstance(shown, str) and len(shown) > _LONG
+        label = tag("dt", key.replace("_", " ").capitalize())
+        pairs.append(tag("div", label, tag("dd", shown), class_="long" if long else None))
     return tag("dl", *pairs, class_="facts")
 
 
@@ -182,7 +188,8 @@ def _fact(value: Any) -> object:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, dict) and "type" in value:
-        options = ", ".join(f"{key}={_option(item)}" for key, item in value.items() if key != "type")
+        given = {key: item for key, item in value.items() if key != "type" and item is not None}
+        options = ", ".join(f"{key}={item if isinstance(item, bool) else _fact(item)}" for key, item in given.items())
         return f"{value['type']}({options})"
     if isinstance(value, dict):
         return ", ".join(f"{key}: {_fact(item)}" for key, item in value.items()) or "none"
@@ -190,10 +197,6 @@ def _fact(value: Any) -> object:
         shown = ", ".join(str(_fact(item)) for item in value[:_LISTED])
         return (shown + (f" and {len(value) - _LISTED} more" if len(value) > _LISTED else "")) or "none"
     return f"{value:.6g}" if isinstance(value, float) else str(value)
-
-
-def _option(value: Any) -> object:
-    return value if value is None or isinstance(value, bool) else _fact(value)
 
 
 def _plural(number: int, noun: str) -> str:

@@ -34,7 +34,7 @@ def read_rows(
     for place, column in enumerate(preprocessing.numbers):
         values = np.asarray(encoded["numbers"], np.float64)[:, place] * column.spread + column.centre
         # float32 numbers in units of the spread: what is below their precision is noise. Adding 0 makes -0 a 0.
-        rounded = np.round(values, 5 - math.ceil(math.log10(column.spread))) + 0.0
+        rounded = np.round(values, 6 - math.ceil(math.log10(column.spread))) + 0.0
         missing = next(flags) > 0 if column.indicator else np.zeros(len(indices), bool)
         as_text = _date if column.name.endswith(".days") else _number
         shown[column.name] = [
