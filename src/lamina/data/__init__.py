@@ -69,7 +69,8 @@ def load(
     Args:
         source: a folder of pictures (a sub-folder a class), or of IDX files; a `.csv` or `.parquet` table, or a
             `.csv` of picture paths; an `.npz` file; the name of a built-in set; ``(x, y)`` or {"train": (x, y),
-            "test": (x, y)}; a polars or pandas frame.
+            "test": (x, y)}; a polars or pandas frame. Where a file or folder has no test part one is split off;
+            arrays are taken as a training part.
         target: the column to predict, in a table.
         task: "auto", or "classify", "multilabel", "regress".
         scale: "auto", "minmax", "standard" or "none".
@@ -102,7 +103,9 @@ def load(
         if test is not None:
             held_out = sources.read_arrays_of(test)
             parts["test"] = held_out.get("test", held_out["train"])
-        return load_arrays(parts, source=_name(source), task=task, scale=scale, seed=seed)
+        # Who gives arrays in Python holds the test part back already, as with scikit-learn or Keras.
+        in_file = isinstance(source, str | os.PathLike)
+        return load_arrays(parts, source=_name(source), task=task, scale=scale, seed=seed, hold_out=in_file)
     if kind == "images":
         from lamina.data.images import load_image_folder
 

@@ -51,6 +51,7 @@ def load_arrays(
     scale: str = "auto",
     seed: int = 0,
     classes: tuple[str, ...] = (),
+    hold_out: bool = True,
 ) -> Data:
     """Data from arrays.
 
@@ -66,6 +67,7 @@ def load_arrays(
         scale: "standard" (which "auto" means), "minmax" or "none".
         seed: of the split, where parts have to be split off.
         classes: names of the labels 0, 1, …, where they are known.
+        hold_out: whether a test part is split off where none is given.
 
     Raises:
         DataError: for arrays that do not fit together, are empty, hold NaN or infinity, or cannot be learned from.
@@ -80,7 +82,7 @@ def load_arrays(
     what = f"The target of {source}"
     found = fit_target(labels["train"], task, what, classes)  # refuses before the split what cannot be split
     groups = duplicate_groups(examples)
-    chosen, rule = divide(labels, groups["train"], seed, stratify=task == "classify")
+    chosen, rule = divide(labels, groups["train"], seed, stratify=task == "classify", hold_out=hold_out)
 
     origin, training = chosen["train"]
     target = fit_target(labels[origin][training], task, what) if task == "regress" else found

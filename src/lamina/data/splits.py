@@ -119,7 +119,13 @@ def _whole(wanted: np.ndarray, total: int) -> np.ndarray:
 
 
 def divide(
-    labels: Mapping[str, np.ndarray], groups: np.ndarray, seed: int, *, stratify: bool, repeats: bool = True
+    labels: Mapping[str, np.ndarray],
+    groups: np.ndarray,
+    seed: int,
+    *,
+    stratify: bool,
+    repeats: bool = True,
+    hold_out: bool = True,
 ) -> tuple[dict[str, tuple[str, np.ndarray]], str]:
     """Training, validation and test parts out of the parts that are given.
 
@@ -129,6 +135,7 @@ def divide(
             distinct, as in a table of few columns, repetition is its nature and not a leak: ids are then ignored.
         seed: of the parts that are split off.
         stratify: by ``labels["train"]``, one class an example.
+        hold_out: whether a test part is split off where none is given.
         repeats: whether repetition can be the data's nature; False where it is always a leak, as with photographs.
 
     Returns:
@@ -140,10 +147,11 @@ def divide(
     if "validation" in labels:
         return chosen, f"The {' and '.join(labels)} parts are given."
     keep = not repeats or 2 * len(np.unique(groups)) >= count
-    shares = TWO_WAY if "test" in labels else THREE_WAY
+    three = hold_out and "test" not in labels
+    shares = THREE_WAY if three else TWO_WAY
     ids = groups if keep else None
     parts = stratified(labels["train"], shares, seed, ids) if stratify else random_split(count, shares, seed, ids)
-    names = ("train", "validation") if "test" in labels else ("train", "validation", "test")
+    names = ("train", "validation", "test") if three else ("train", "validation")
     for name, indices in zip(names, parts, strict=True):
         if len(indices):
             chosen[name] = ("train", indices)
@@ -157,6 +165,8 @@ def divide(
     together = "exact duplicates on one side" if keep else "exact duplicates not kept together: most examples repeat"
     if "test" in labels:
         what = "The test part is given; validation is 10 % of the training part"
+    elif not hold_out:
+        what = "Validation is 10 % of the examples"
     else:
         what = "Training, validation and test parts are 80 %, 10 % and 10 % of the examples"
     rule = f"{what}, chosen {how} (seed {seed}), {together}."
