@@ -64,6 +64,17 @@ def compiled_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture
+def real_report() -> None:
+    """Has the report written: it takes longer than these trainings, and has tests of its own."""
+
+
+@pytest.fixture(autouse=True)
+def no_report(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if "real_report" not in request.fixturenames:
+        monkeypatch.setattr("lamina.report.write", lambda *_, **__: None)
+
+
+@pytest.fixture
 def lamina(capsys: pytest.CaptureFixture[str]) -> Command:
     """Runs a command line in this process."""
 
@@ -110,9 +121,11 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
     np.savez(root / "labels.npz", x=x, y=(x > 0).astype(np.float32))
     np.savez(root / "values.npz", x=x, y=x @ [1.0, 2.0, 3.0])
     np.save(root / "x.npy", x[:5])
-    for name, source in (("model", pictures), ("labels", root / "labels.npz"), ("values", root / "values.npz")):
-        out = ["--out", str(root / "runs" / name), "--arch", str(root / "net.py")]
-        assert main(["train", str(source), *out, "--epochs", "15", "--lr", "0.03", "--quiet"]) == 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("lamina.report.write", lambda *_, **__: None)
+        for name, source in (("model", pictures), ("labels", root / "labels.npz"), ("values", root / "values.npz")):
+            out = ["--out", str(root / "runs" / name), "--arch", str(root / "net.py")]
+            assert main(["train", str(source), *out, "--epochs", "15", "--lr", "0.03", "--quiet"]) == 0
     runs = root / "runs"
     return Home(root, pictures, runs / "model", runs / "labels", runs / "values", root / "x.npy")
 

@@ -17,12 +17,14 @@ from .conftest import Command, Home, write_pictures
 ONE = ("--epochs", "1", "--arch", "linear")
 
 
+@pytest.mark.usefixtures("real_report")
 def test_a_folder_of_pictures_becomes_a_measured_model(lamina: Command, desk: Path) -> None:
     done = lamina("train", "pictures", "--arch", "net.py", "--epochs", "2", "--batch-size", "8", "--json")
     assert done.code == 0
     told = done.json
     assert {"run", "model", "task", "classes", "epochs", "seconds", "validation", "test"} <= set(told)
     assert told["run"] == "runs/pictures"
+    assert Path(told["report"]).read_text().startswith("<!doctype html>")
     assert told["task"] == "classify"
     assert told["classes"] == ["dark", "light"]
     assert told["epochs"] == 2

@@ -39,7 +39,7 @@ def describe_data(reporter: Reporter, data: Data) -> None:
     reporter.field("split", card.split_rule)
     repeated = card.duplicates.get("within", 0)
     if repeated:
-        reporter.field("", f"{repeated:,} exact duplicates")
+        reporter.field("copies", f"{repeated:,} exact duplicates")
     for warning in card.warnings:
         reporter.warn(warning)
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 import inspect
 import json
 import sys
 import traceback
+import types
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -71,14 +71,12 @@ def _from_json(path: Path) -> Layer:
 
 
 def _from_python(path: Path) -> Callable[[Data], Layer]:
-    module_spec = importlib.util.spec_from_file_location(f"_network_{path.stem}", path)
-    assert module_spec is not None
-    assert module_spec.loader is not None
-    module = importlib.util.module_from_spec(module_spec)
-    sys.modules[module_spec.name] = module  # a dataclass looks its module up
+    module = types.ModuleType(f"_network_{path.stem}")
+    module.__file__ = str(path)
+    sys.modules[module.__name__] = module  # a dataclass looks its module up
     sys.path.insert(0, str(path.parent.resolve()))  # its neighbours can be imported, as when it is run
     try:
-        _running(path, lambda: module_spec.loader.exec_module(module))  # type: ignore[union-attr]
+        _running(path, lambda: exec(compile(path.read_bytes(), str(path), "exec"), module.__dict__))
     finally:
         sys.path.pop(0)
     if not hasattr(module, "network"):

@@ -195,6 +195,7 @@ def train(
     from lamina import losses, optim
     from lamina.cli.network import open_network
     from lamina.data import load
+    from lamina.data.sources import identify
     from lamina.train import find_learning_rate, fit
     from lamina.train.recipes import choose
 
@@ -207,6 +208,8 @@ def train(
     check_folder(out, source, force=force, resume=resume)
 
     column: Any = None if not target else target[0] if len(target) == 1 else tuple(target)
+    if isinstance(column, tuple) and identify(source) != "image list":
+        raise ConfigError("Several target columns are for lists of pictures.", "Name one --target.")
     data = load(source, target=column, task=task, scale=scale, seed=seed, size=pixels, test=test)
     describe_data(reporter, data)
     recipe = choose(data)
