@@ -75,6 +75,7 @@ checkpoint.Checkpoints.on_chunk = lambda self, training: training.epoch == 4 and
 """
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_as_if_nothing_had_happened(
     lamina: Command, desk: Path, environment: dict[str, str]
 ) -> None:
@@ -102,6 +103,7 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="limits of a process are POSIX's")
+@pytest.mark.slow
 def test_a_full_disk_fails_the_run_with_a_sentence(desk: Path, environment: dict[str, str]) -> None:
     full = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (4000, 4000));"
     arguments = ["train", "pictures", "--arch", "convnet", "--epochs", "1", "--out", "run", "--json"]

@@ -28,8 +28,7 @@ def evaluate(
 ) -> None:
     """Measure a trained model: all metrics, each with its 95 % interval.
 
-    Of a folder with a [bold]test/[/bold] part, or a built-in set, the test part is taken; of everything else, all of
-    it.
+    Where the data has a test part, as a built-in set has, that is taken; otherwise everything.
 
     [bold]lamina evaluate runs/photos more_photos/[/bold]
     """

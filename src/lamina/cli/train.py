@@ -172,8 +172,8 @@ def train(
 ) -> None:
     """Learn from data: trains a network, measures it, writes model and report into a run folder.
 
-    Without options it chooses network and recipe for the data, and says why. Ctrl-C ends the training cleanly, with a
-    usable model.
+    Without options it chooses network and recipe for the data, and says why.
+    Ctrl-C ends the training cleanly, with a usable model.
 
     [bold]lamina train photos/[/bold]
     [bold]lamina train table.csv --target price --time 5m[/bold]
