@@ -1,0 +1,1 @@
+"""What each peer does with its own library."""

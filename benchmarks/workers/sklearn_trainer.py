@@ -1,0 +1,57 @@
+"""scikit-learn's MLPClassifier: one partial_fit over all the batches of a turn, which is its own loop of steps."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from networks import Network, first_weights
+from sklearn.neural_network import MLPClassifier
+
+from workers.base import Trainer
+
+__all__ = ["SklearnTrainer"]
+
+
+class SklearnTrainer(Trainer):
+    def build(self, network: Network, seed: int, rate: float, **variant: Any) -> None:
+        if network.convolutional:
+            raise ValueError("scikit-learn has no convolutions")
+        self.network, self.seed = network, seed
+        units = [size for kind, size, *_ in network.layers if kind == "dense"]
+        self.model = MLPClassifier(
+            units[:-1], alpha=0.0, batch_size=network.batch_size, learning_rate_init=rate, shuffle=False
+        )
+        classes = np.arange(network.classes)
+        x = np.zeros((network.batch_size, *network.input_shape), np.float32)
+        self.model.partial_fit(x, np.zeros(network.batch_size, np.int32), classes=classes)
+        # Of two classes it makes one logistic output; here both have their own, as everywhere else.
+        self.model._label_binarizer = _OneHot(network.classes)
+        self.model.out_activation_ = "softmax"
+        self.reset()
+
+    def feed(self, x: np.ndarray, y: np.ndarray) -> None:
+        self.x, self.y = x, y
+
+    def reset(self) -> None:
+        kernels, biases = zip(*first_weights(self.network, self.seed).values(), strict=True)
+        self.model.coefs_, self.model.intercepts_ = list(kernels), list(biases)
+        vars(self.model).pop("_optimizer", None)
+
+    def train(self, rows: np.ndarray) -> None:
+        picked = rows.reshape(-1)
+        self.model.partial_fit(self.x[picked], self.y[picked])
+
+    def logits(self, x: np.ndarray) -> np.ndarray:
+        with np.errstate(divide="ignore"):
+            return np.log(np.asarray(self.model._forward_pass_fast(x, check_input=False), np.float64))
+
+
+class _OneHot:
+    """A label binarizer that makes a column for each class, of two classes too."""
+
+    def __init__(self, classes: int) -> None:
+        self.classes = classes
+
+    def transform(self, y: np.ndarray) -> np.ndarray:
+        return np.arange(self.classes) == y[:, None]

@@ -1,0 +1,241 @@
+"""The benchmarks: their statistics, their reports, and that the peers really compute the same."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from lamina.data.base import ArraySplit
+from lamina.train.feed import Feed
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+MODULES = ("results", "networks", "peers", "steps", "commands", "sklearn_tables", "accuracy", "time_to_accuracy")
+PROVENANCE = {
+    "date": "2030-01-02 03:04 UTC",
+    "machine": {"cpu": "A CPU", "instructions": ["AVX2"], "cores": 2, "memory_gb": 8, "os": "Linux", "load": 0.25},
+    "versions": {"python": "3.11.0"},
+    "command": "python benchmarks/steps.py",
+}
+
+
+@pytest.fixture(scope="module")
+def bench() -> Iterator[SimpleNamespace]:
+    """The benchmarks' modules, which import each other as the scripts that they are."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(BENCHMARKS))
+        yield SimpleNamespace(**{name: importlib.import_module(name) for name in MODULES})
+        for name in MODULES:
+            sys.modules.pop(name, None)
+
+
+def test_a_section_is_put_in_its_place_and_replaced_there(bench: SimpleNamespace) -> None:
+    replace = bench.results.replace_section
+    page = replace(bench.results.HEAD, "cold-start", "## Cold\n\nslow")
+    page = replace(page, "steps-1-mlp", "## Step\n\n3 ms")
+    assert page.startswith(bench.results.HEAD)
+    assert page.index("## Step") < page.index("## Cold")
+    again = replace(page, "steps-1-mlp", "## Step\n\n2 ms \\1")
+    assert "3 ms" not in again
+    assert "2 ms \\1" in again
+    assert again.count("begin steps-1-mlp") == again.count("end steps-1-mlp") == 1
+    assert "slow" in again
+    assert replace(again, "cold-start", "## Cold\n\nslow") == again
+
+
+def test_what_is_published_can_be_read_again(
+    bench: SimpleNamespace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    raw = {"provenance": PROVENANCE, "milliseconds": {"lamina": [1.0, 2.0]}}
+    bench.results.publish(tmp_path, "steps-1-mlp", "A step", "| a |", raw)
+    assert bench.results.load(tmp_path, "steps-1-mlp") == raw
+    page = (tmp_path / "RESULTS.md").read_text()
+    assert "## A step" in page
+    assert "`python benchmarks/steps.py`, 2030-01-02 03:04 UTC. A CPU (AVX2), 2 cores, 8 GB, Linux, load before" in page
+    bench.results.publish(None, "steps-1-mlp", "Unseen", "| a |", raw)
+    assert "Unseen" in capsys.readouterr().out
+    assert (tmp_path / "RESULTS.md").read_text() == page
+
+
+def test_a_table_has_cells_of_one_number(bench: SimpleNamespace) -> None:
+    assert bench.results.table(["", "x"], [["a|b", "1"]]) == "|  | x |\n| --- | ---: |\n| a\\|b | 1 |"
+    with pytest.raises(ValueError, match="2 cells"):
+        bench.results.table(["", "x"], [["a"]])
+
+
+def test_the_shown_command_tells_no_paths(bench: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["/somewhere/accuracy.py"])
+    shown = bench.results.command(["adult", "--data", "/home/me/data", "--results=/tmp/x", "--quick"])
+    assert shown == "python benchmarks/accuracy.py adult --data DATA --results=RESULTS --quick"
+
+
+def test_ratios_are_paired_by_round(bench: SimpleNamespace) -> None:
+    values = {"lamina": [1.0, 2.0, 10.0], "torch": [3.0, 4.0, 20.0]}
+    assert bench.peers.ratios(values, "lamina") == {"torch": {"median": 2.0, "min": 2.0, "max": 3.0}}
+    assert bench.peers.ratios({"torch": [1.0]}, "lamina") == {}
+    assert bench.peers.summary([3.0, 1.0, 2.0]) == {"median": 2.0, "min": 1.0, "max": 3.0}
+
+
+def test_every_peer_begins_a_round_in_its_turn(bench: SimpleNamespace) -> None:
+    assert [bench.peers.rotated("abc", turn) for turn in range(4)] == [
+        list("abc"),
+        list("bca"),
+        list("cab"),
+        list("abc"),
+    ]
+    assert bench.peers.rotated([], 3) == []
+
+
+def test_peers_are_pinned_alike(bench: SimpleNamespace) -> None:
+    cores = bench.peers.cores_for(1)
+    assert len(cores) == 1
+    if hasattr(os, "sched_getaffinity"):
+        assert set(cores) <= os.sched_getaffinity(0)
+    assert bench.peers.environment(2)["OMP_NUM_THREADS"] == "2"
+    assert bench.peers.environment(2)["GOMP_SPINCOUNT"] == "0"
+
+
+def test_a_peer_whose_loss_differs_is_not_compared(bench: SimpleNamespace) -> None:
+    measured = bench.steps.Measured(
+        milliseconds={"lamina": [1.0, 1.0], "torch": [2.0, 4.0], "sklearn": [5.0, 5.0], "keras-jax": [9.0, 9.0]},
+        losses={"lamina": [2.0, 1.0], "torch": [2.0, 1.0005], "sklearn": [2.0, 1.01], "keras-jax": [2.1, 1.0]},
+        variants={"lamina": {}, "torch": {"layout": "channels_last"}, "sklearn": {}, "keras-jax": {}},
+        missing={"torch-compile": "not installed"},
+    )
+    lines = bench.steps.report(measured).splitlines()
+    (torch,) = (line for line in lines if line.startswith("| PyTorch eager"))
+    assert "(layout channels_last) | 3 | 2 – 4 | 3.00 × | 2.00 – 4.00 |" in torch
+    for title in ("scikit-learn", "Keras on JAX"):
+        (row,) = (line for line in lines if line.startswith(f"| {title}"))
+        assert "not compared" in row
+        assert "×" not in row
+    assert lines[-1].endswith("torch.compile, fused Adam: not installed.")
+
+
+def test_runs_that_do_not_arrive_are_reported(bench: SimpleNamespace) -> None:
+    there = {"seconds": 2.0, "seconds_in_all": 2.0, "accuracies": [0.5, 0.99]}
+    short = {"seconds": None, "seconds_in_all": 9.0, "accuracies": [0.5, 0.6, 0.7]}
+    runs = [{"peer": "lamina", "seed": 0, "cold": there, "warm": there}]
+    runs += [{"peer": "lamina", "seed": 1, "cold": short, "warm": short}]
+    row = bench.time_to_accuracy.report(bench.time_to_accuracy.RACES["digits"], runs, {}).splitlines()[2]
+    assert row == "| Lamina | 2.00 | 2.00, – | 2.00 | 2.00, – | 2, 3 | 2.000 | 1 of 2 |"
+
+
+def test_failed_seeds_are_reported(bench: SimpleNamespace) -> None:
+    part = bench.accuracy.PARTS["adult"]
+    good = {"test": {"accuracy": 0.86, "auc": 0.9}, "intervals": {"test": {"accuracy": [0.85, 0.87]}}}
+    runs = [{"seed": 0, "wall_seconds": 10.0, **good}]
+    runs += [{"seed": 1, "wall_seconds": 20.0, "error": {"message": "The training diverged."}}]
+    text = bench.accuracy.report("adult", part, runs, [])
+    assert "| Lamina | 86.00% | 86.00%, failed | 85.00% – 87.00% | 0.9000 | 0.9000, failed | 15.0 |" in text
+    assert "Failed: seed 1: The training diverged." in text
+
+
+def test_equal_rows_stay_on_one_side(bench: SimpleNamespace, tmp_path: Path) -> None:
+    whole, train, test = (tmp_path / name for name in ("whole.csv", "train.csv", "test.csv"))
+    whole.write_text("a,b\n" + "".join(f"{row % 40},x\n" for row in range(50)))
+    bench.accuracy.hold_out(whole, train, test)
+    kept, held_out = (path.read_text().splitlines() for path in (train, test))
+    assert kept[0] == held_out[0] == "a,b"
+    assert len(set(held_out[1:])) == 8
+    assert not set(kept[1:]) & set(held_out[1:])
+    assert sorted(kept[1:] + held_out[1:]) == sorted(whole.read_text().splitlines()[1:])
+
+
+def test_tables_are_read_alike_for_training_and_test(bench: SimpleNamespace, tmp_path: Path) -> None:
+    train, test = tmp_path / "train.csv", tmp_path / "test.csv"
+    train.write_text(
+        "n,c,y\n" + "".join(f"{i if i else ''},{'ab'[i % 2]},{'no' if i % 2 else 'yes'}\n" for i in range(40))
+    )
+    test.write_text("n,c,y\n3,b,no\n4,new,yes\n")
+    table = bench.sklearn_tables.read(train, test, "y")
+    assert table.classify
+    assert table.numbers[0][0, 0] == 20.0  # the median
+    assert table.categories[1].tolist() == [["b"], ["new"]]
+    for model in bench.sklearn_tables.MODELS:
+        found = bench.sklearn_tables.measure(table, model, seed=0, iterations=3)
+        assert 0 <= found["test"]["accuracy"] <= 1
+        assert found["iterations"] <= 3
+
+
+def test_the_order_of_examples_is_laminas(bench: SimpleNamespace) -> None:
+    feed = Feed(ArraySplit(np.zeros((70, 3), np.float32), np.zeros(70, np.int32)), batch_size=16, seed=5)
+    np.testing.assert_array_equal(bench.networks.epoch_order(70, 16, seed=5, epoch=3), feed.order(3))
+
+
+def test_the_loss_that_is_compared_is_cross_entropy(bench: SimpleNamespace) -> None:
+    rng = np.random.default_rng(0)
+    logits, labels = 30 * rng.standard_normal((20, 5)).astype(np.float32), rng.integers(5, size=20)
+    expected = optax.losses.softmax_cross_entropy_with_integer_labels(jnp.asarray(logits), jnp.asarray(labels)).mean()
+    assert bench.networks.cross_entropy(logits, labels) == pytest.approx(float(expected), rel=1e-5)
+
+
+def _have(*packages: str) -> bool:
+    return all(importlib.util.find_spec(package) for package in packages)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("network", ["mlp-small", "lenet-small"])
+def test_the_peers_compute_the_same(bench: SimpleNamespace, network: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    _see_lamina(monkeypatch)
+    names = ["lamina", *(["torch", "torch-fused"] if _have("torch") else [])]
+    names += ["sklearn"] if network == "mlp-small" else []
+    with bench.peers.started(names, bench.peers.cores_for(2)) as (peers, missing):
+        measured = bench.steps.measure(peers, network, rounds=1, steps=3)
+    assert not missing
+    assert not measured.missing
+    assert bench.steps.agreeing(measured.losses) == dict.fromkeys(names, True)
+    first, last = measured.losses["lamina"]
+    assert last < 0.99 * first
+    assert all(len(values) == 1 and values[0] > 0 for values in measured.milliseconds.values())
+
+
+@pytest.mark.slow
+def test_a_quick_run_publishes_where_it_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _see_lamina(monkeypatch)
+    peers = "lamina,torch" if _have("torch") else "lamina"
+    arguments = ["mlp-small", "--quick", "--peers", peers, "--results", str(tmp_path)]
+    done = subprocess.run(
+        [sys.executable, str(BENCHMARKS / "steps.py"), *arguments], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    raw = json.loads((tmp_path / "results" / "steps-1-mlp-small.json").read_text())
+    assert set(raw["milliseconds"]) == set(peers.split(","))
+    assert f"--peers {peers} --results RESULTS" in (tmp_path / "RESULTS.md").read_text()
+
+
+@pytest.mark.slow
+def test_a_race_ends_at_the_mark(bench: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _see_lamina(monkeypatch)
+    bench.time_to_accuracy.write_arrays("digits", tmp_path / "data.npz", limit=320)
+    names = ["lamina", *(["torch"] if _have("torch") else [])]
+    race = {"network": "lenet-small", "data": str(tmp_path / "data.npz"), "seed": 1, "rate": 1e-3}
+    with bench.peers.started(names, bench.peers.cores_for(2)) as (peers, missing):
+        answers = [peer.ask("race", **race, target=0.7, epochs=8) for peer in peers]
+    assert not missing
+    for answer in answers:
+        for start in ("cold", "warm"):
+            assert answer[start]["accuracies"][-1] >= 0.7
+            assert all(accuracy < 0.7 for accuracy in answer[start]["accuracies"][:-1])
+            assert answer[start]["seconds"] == answer[start]["seconds_in_all"] > 0
+            np.testing.assert_allclose(answer[start]["accuracies"], answers[0]["cold"]["accuracies"], atol=0.02)
+
+
+def _see_lamina(patch: pytest.MonkeyPatch) -> None:
+    """Let processes that are started find this very Lamina."""
+    import lamina
+
+    module: ModuleType = lamina
+    assert module.__file__ is not None
+    root = str(Path(module.__file__).parents[1])
+    patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH", "")])))
