@@ -229,7 +229,7 @@ def _finish(network: Layer, training: Training, data: Data, config: dict[str, An
     run = Run(
         model=model,
         status=training.status,
-        history=training.history,
+        history=training.chosen_history(),
         validation=measured["validation"],
         test=measured["test"],
         best_epoch=best.epoch,

@@ -164,6 +164,16 @@ class Training:
                     callback.on_end(self)
         self.status = self._stop or "finished"
 
+    def chosen_history(self) -> list[dict[str, Any]]:
+        """The history with the numbers of the learning rate that won, where several were trained."""
+        if not self.plan.rates:
+            return self.history
+        rows = []
+        for row in self.history:
+            won = row["rates"][self.best.rate]
+            rows.append(row | won | {"learning_rate": row["schedule"] * won["learning_rate"]})
+        return rows
+
     def _run_epoch(self) -> None:
         began = time.perf_counter()
         self.steps_done = 0
@@ -188,18 +198,24 @@ class Training:
             key = (-np.inf, -np.inf) if bad or score is None or not np.isfinite(loss) else (score, -loss)
             if key > self.best.key or not self.best.epoch:
                 self.best = self._current(rate, key)
-        chosen = self.best.rate
-        row |= {"loss": _number(losses[chosen]), self.metric: _number(scores[chosen])}
-        row |= {"val_loss": _number(validated[chosen][0]), f"val_{self.metric}": validated[chosen][1]}
-        if self.plan.rates:
-            row["rates"] = [
-                {"learning_rate": rate, "loss": _number(loss), "val_loss": _number(v[0]), f"val_{self.metric}": v[1]}
-                for rate, loss, v in zip(self.plan.rates, losses, validated, strict=True)
-            ]
         total = self.steps_per_epoch * self.epochs_planned
-        row["learning_rate"] = float(self.program.optimizer.rate(max(row["step"] - 1, 0), total)) * (
-            self.plan.rates[chosen] if self.plan.rates else 1.0
-        )
+        scheduled = float(self.program.optimizer.rate(max(row["step"] - 1, 0), total))
+        numbers = [
+            {
+                "learning_rate": rate,
+                "loss": _number(loss),
+                self.metric: _number(score),
+                "val_loss": _number(val_loss),
+                f"val_{self.metric}": val_score,
+            }
+            for rate, loss, score, (val_loss, val_score) in zip(
+                self.plan.rates or (1.0,), losses, scores, validated, strict=True
+            )
+        ]
+        best = numbers[self.best.rate]
+        row |= best | {"learning_rate": scheduled * (self.plan.rates or (1.0,))[self.best.rate]}
+        if self.plan.rates:
+            row |= {"rates": numbers, "schedule": scheduled}
         row["examples_per_second"] = round(self.steps_done * self.feed.batch_size / trained, 1)
         row["seconds"] = round(self.seconds, 3)
         row["best"] = self.best.key > before

@@ -74,7 +74,7 @@ def convnet(data: Data) -> Layer:
     filters, depth = (32, 2) if large else (64, 1)  # of the first stage; convolutions a stage
     while True:
         layers += [_block(filters, 3) for _ in range(depth)]
-        if side < 8 or filters == 256:
+        if side < 6 or filters == 256:  # the window of the last stage sees the whole picture
             break
         layers.append(MaxPool(2))
         side //= 2
