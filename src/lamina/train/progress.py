@@ -46,6 +46,10 @@ def _number(value: float | None) -> str:
     return "–" if value is None else f"{value:.4f}"
 
 
+def _short(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
+
+
 def epoch_line(training: Training, row: dict[str, Any]) -> str:
     """One epoch in words."""
     name = training.metric
@@ -91,12 +95,13 @@ class LiveProgress(Callback):
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn
 
+        console = Console(stderr=True)
         self._progress = Progress(
             TextColumn("epoch {task.fields[epoch]}"),
-            BarColumn(bar_width=None),
+            BarColumn(bar_width=None if console.width >= 100 else 8),
             TextColumn("{task.fields[numbers]}"),
             TextColumn("[dim]{task.fields[speed]} · left {task.fields[left]}"),
-            console=Console(stderr=True),
+            console=console,
             expand=True,
         )
         self._validated = ""
@@ -106,15 +111,14 @@ class LiveProgress(Callback):
         self._progress.start()
 
     def on_chunk(self, training: Training) -> None:
-        numbers = f"loss {_number(training.running_loss)}  {training.metric} {_number(training.running_score)}"
-        self._show(training, numbers + self._validated)
+        self._show(training, training.running_loss, training.running_score)
 
     def on_epoch(self, training: Training, row: dict[str, Any]) -> None:
         name = training.metric
-        self._validated = f"  val_{name} {_number(row[f'val_{name}'])}"
-        self._show(training, f"loss {_number(row['loss'])}  {name} {_number(row[name])}{self._validated}")
+        self._validated = f" val {_short(row[f'val_{name}'])}"
+        self._show(training, row["loss"], row[name])
 
-    def _show(self, training: Training, numbers: str) -> None:
+    def _show(self, training: Training, loss: float | None, score: float | None) -> None:
         if self._progress is None:
             return
         done = training.epoch - 1 + training.steps_done / training.steps_per_epoch
@@ -122,7 +126,7 @@ class LiveProgress(Callback):
             self._task,
             completed=done / max(training.epochs_planned, 1),
             epoch=f"{training.epoch}/{training.epochs_planned}",
-            numbers=numbers,
+            numbers=f"loss {_short(loss)} {training.metric} {_short(score)}{self._validated}",
             speed=f"{training.examples_per_second:,.0f}/s",
             left=clock(training.seconds_left()),
         )

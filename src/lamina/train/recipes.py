@@ -143,7 +143,7 @@ def _pictures(data: Data, shape: tuple[int, ...]) -> Recipe:
         augmentation=Augmentations(tuple(steps)),
         reasons=(
             f"Pictures of {height}×{width}: a convolutional network with BatchNorm.",
-            f"{len(data.train):,} training examples: {epochs} epochs in batches of {batch}, one-cycle learning rate.",
+            f"{len(data.train):,} training examples decide how many epochs; a one-cycle learning rate.",
             f"{'Colour' if channels > 1 else 'Grey'} pictures: {', '.join(words)} as augmentation"
             + (", no mirroring, which would change characters." if channels == 1 else "."),
         ),
@@ -163,6 +163,6 @@ def _vectors(data: Data) -> Recipe:
         reasons=(
             f"{'×'.join(map(str, _shape(data)))} numbers an example: two dense layers"
             + (", without dropout, which costs a regression accuracy." if regress else " with dropout."),
-            f"{rows:,} training examples: {epochs} epochs in batches of {batch}, cosine learning rate.",
+            f"{rows:,} training examples decide width, batch and epochs; a cosine learning rate.",
         ),
     )
