@@ -34,15 +34,17 @@ from lamina.layers.activations import (
     tanh,
 )
 from lamina.layers.base import Context, Function, Layer, Tape
-from lamina.layers.combine import Auxiliary, Graph, Merge, Parallel, Residual, Sequential, Tied, TimeDistributed
+from lamina.layers.combine import Auxiliary, Merge, Parallel, Residual, Sequential, TimeDistributed
 from lamina.layers.conv import Conv, ConvTranspose
 from lamina.layers.dense import Dense
 from lamina.layers.dropout import Dropout
 from lamina.layers.embedding import Embedding
 from lamina.layers.foreign import EquinoxLayer, FlaxLayer
+from lamina.layers.graph import Graph
 from lamina.layers.norm import BatchNorm, LayerNorm
 from lamina.layers.pool import AdaptiveAvgPool, AdaptiveMaxPool, AvgPool, GlobalAvgPool, GlobalMaxPool, MaxPool
 from lamina.layers.shape import Flatten, Reshape
+from lamina.layers.tied import Tied
 
 __all__ = [
     "Activation",

@@ -1,10 +1,10 @@
-"""Containers: chains, sums, branches and graphs of layers."""
+"""Containers: chains, sums, branches, heads."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Self, TypeAlias, cast
+from typing import Any, Literal, Self, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -24,7 +24,7 @@ from lamina.layers.base import (
     spec,
 )
 
-__all__ = ["Auxiliary", "Graph", "Merge", "Node", "Parallel", "Residual", "Sequential", "Tied", "TimeDistributed"]
+__all__ = ["Auxiliary", "Merge", "Parallel", "Residual", "Sequential", "TimeDistributed"]
 
 MergeMode: TypeAlias = Literal["concat", "add", "subtract", "multiply", "mean", "max"]
 _MERGES = ("concat", "add", "subtract", "multiply", "mean", "max")
@@ -50,7 +50,8 @@ class _Chain(Layer):
 
     def _shown(self) -> str:
         return ", ".join(
-            repr(layer) if name == str(index) else f"{name}={layer!r}" for index, (name, layer) in enumerate(self.layers)
+            repr(layer) if name == str(index) else f"{name}={layer!r}"
+            for index, (name, layer) in enumerate(self.layers)
         )
 
 
@@ -267,159 +268,6 @@ class Parallel(_Chain):
 
 
 @dataclass(frozen=True, repr=False)
-class Node(Layer):
-    """One call in a `Graph`; made by Graph from its ``nodes`` table, not by hand.
-
-    Attributes:
-        name: of the output.
-        layer: what is called, or None where ``owner`` names the node whose layer is called again.
-        owner: the node that keeps the parameters ("" for this one).
-        inputs: names of graph inputs or earlier nodes.
-    """
-
-    name: str
-    layer: Layer | None
-    owner: str
-    inputs: tuple[str, ...]
-
-
-@dataclass(frozen=True, init=False, repr=False)
-class Graph(Layer):
-    """A network that is not a chain: several inputs or outputs, skip connections, a layer called twice.
-
-    Args:
-        inputs: a name, or names. With several, x is a dictionary ``{name: array}``.
-        nodes: ``{output name: (layer, input)}`` or ``(layer, (input, …))``, in order of computation; several inputs
-            reach the layer as a tuple (see `Merge`). In place of a layer, the name of an earlier node calls that
-            node's layer again with the same parameters.
-        outputs: a name, or names; with several, y is a dictionary.
-
-    Raises:
-        ConfigError: for a name that is used before it is computed, used twice, or unknown.
-
-    Example:
-        >>> import lamina as lm
-        >>> siamese = lm.Graph(
-        ...     inputs=("left", "right"),
-        ...     nodes={
-        ...         "a": (lm.Dense(8), "left"),
-        ...         "b": ("a", "right"),
-        ...         "difference": (lm.Merge("subtract"), ("a", "b")),
-        ...         "same": (lm.Dense(1), "difference"),
-        ...     },
-        ...     outputs="same",
-        ... )
-    """
-
-    inputs: tuple[str, ...]
-    nodes: tuple[Node, ...]
-    outputs: tuple[str, ...]
-
-    def __init__(
-        self,
-        inputs: str | Sequence[str],
-        nodes: Mapping[str, tuple[Any, str | Sequence[str]]],
-        outputs: str | Sequence[str],
-    ) -> None:
-        names = (inputs,) if isinstance(inputs, str) else tuple(inputs)
-        wanted = (outputs,) if isinstance(outputs, str) else tuple(outputs)
-        known = list(names)
-        owners: dict[str, str] = {}
-        made = []
-        for name, (layer, sources) in nodes.items():
-            froms = (sources,) if isinstance(sources, str) else tuple(sources)
-            if name in known or not name or "." in name:
-                raise ConfigError(f"Graph: {name!r} cannot name a node: it is empty, holds a '.', or is taken.")
-            for source in froms:
-                if source not in known:
-                    raise ConfigError(
-                        f"Graph: node {name!r} reads {source!r}, which is not computed before it.",
-                        nearest(source, known),
-                    )
-            if isinstance(layer, str):
-                if layer not in owners:
-                    raise ConfigError(
-                        f"Graph: node {name!r} calls {layer!r} again, which is not an earlier node.",
-                        nearest(layer, owners),
-                    )
-                owners[name] = owners[layer]
-                made.append(Node(name, None, owners[layer], froms))
-            else:
-                owners[name] = name
-                made.append(Node(name, as_layer(layer), "", froms))
-            known.append(name)
-        for name in wanted:
-            if name not in known:
-                raise ConfigError(f"Graph: the output {name!r} is not computed.", nearest(name, known))
-        object.__setattr__(self, "inputs", names)
-        object.__setattr__(self, "nodes", tuple(made))
-        object.__setattr__(self, "outputs", wanted)
-
-    @classmethod
-    def from_fields(cls, fields: dict[str, Any]) -> Self:
-        nodes = {node.name: (node.layer or node.owner, node.inputs) for node in fields["nodes"]}
-        return cls(fields["inputs"], nodes, fields["outputs"])
-
-    def __repr__(self) -> str:
-        calls = ", ".join(f"{node.name!r}: ({node.layer or node.owner!r}, {node.inputs})" for node in self.nodes)
-        return f"Graph(inputs={self.inputs}, nodes={{{calls}}}, outputs={self.outputs})"
-
-    def parts(self) -> Iterator[tuple[str, Layer]]:
-        return ((node.name, node.layer) for node in self.nodes if node.layer is not None)
-
-    def _enter(self, x: Any) -> dict[str, Any]:
-        if len(self.inputs) == 1 and not isinstance(x, Mapping):
-            return {self.inputs[0]: x}
-        if not isinstance(x, Mapping) or set(x) != set(self.inputs):
-            got = sorted(x) if isinstance(x, Mapping) else type(x).__name__
-            raise ShapeError(f"the graph takes a dictionary with {sorted(self.inputs)}, got {got}.")
-        return dict(x)
-
-    def _leave(self, values: Mapping[str, Any]) -> Any:
-        if len(self.outputs) == 1:
-            return values[self.outputs[0]]
-        return {name: values[name] for name in self.outputs}
-
-    def _layer(self, node: Node) -> Layer:
-        if node.layer is not None:
-            return node.layer
-        return dict(self.parts())[node.owner]
-
-    def _specs(self, in_spec: Spec) -> dict[str, Spec]:
-        specs = self._enter(in_spec)
-        for node in self.nodes:
-            specs[node.name] = part_spec(node.name, self._layer(node), _gather(specs, node.inputs))
-        return specs
-
-    def out_spec(self, in_spec: Spec) -> Spec:
-        return self._leave(self._specs(in_spec))
-
-    def setup(self, key: jax.Array, in_spec: Spec) -> tuple[Params, State]:
-        specs = self._specs(in_spec)
-        params: Params = {}
-        state: State = {}
-        for node in self.nodes:
-            if node.layer is not None:
-                setup_part(key, node.name, node.layer, _gather(specs, node.inputs), params, state)
-        return params, state
-
-    def forward(self, params: Params, state: State, x: Any, ctx: Context) -> tuple[Any, State]:
-        values = self._enter(x)
-        # A layer called twice sees the state that its first call left.
-        running = dict(state)
-        for node in self.nodes:
-            inputs = _gather(values, node.inputs)
-            values[node.name] = apply_part(
-                node.name, self._layer(node), params, running, running, inputs, ctx, node.owner
-            )
-        return self._leave(values), running
-
-
-def _gather(values: Mapping[str, Any], names: tuple[str, ...]) -> Any:
-    return values[names[0]] if len(names) == 1 else tuple(values[name] for name in names)
-
-
-@dataclass(frozen=True, repr=False)
 class Auxiliary(Layer):
     """x passes unchanged; in training, ``head(x)`` is a second set of logits whose loss is added with ``weight``.
 
@@ -498,88 +346,3 @@ class TimeDistributed(Layer):
         flat = jax.tree.map(lambda leaf: leaf.reshape(batch * time, *leaf.shape[2:]), x)
         y = apply_part("body", self.body, params, state, new_state, flat, ctx)
         return jax.tree.map(lambda leaf: leaf.reshape(batch, time, *leaf.shape[1:]), y), new_state
-
-
-@dataclass(frozen=True, init=False, repr=False)
-class Tied(Layer):
-    """A network some of whose parameters are others, possibly transposed: they are trained as one.
-
-    Args:
-        body: the network.
-        ties: ``{"decoder.2.kernel": "encoder.0.kernel.T"}``: the parameter on the left is not made; the one on the
-            right (``.T``: its last two axes swapped) takes its place.
-
-    Raises:
-        ConfigError: where a path is not one of the network's parameters, or the shapes differ.
-    """
-
-    body: Layer
-    ties: tuple[tuple[str, str], ...]
-
-    def __init__(self, body: Layer, ties: Mapping[str, str] | Sequence[tuple[str, str]]) -> None:
-        pairs = ties.items() if isinstance(ties, Mapping) else ties
-        object.__setattr__(self, "body", body)
-        object.__setattr__(self, "ties", tuple((target, source) for target, source in pairs))
-
-    def parts(self) -> Iterator[tuple[str, Layer]]:
-        yield "body", self.body
-
-    def out_spec(self, in_spec: Spec) -> Spec:
-        return self.body.out_spec(in_spec)
-
-    def setup(self, key: jax.Array, in_spec: Spec) -> tuple[Params, State]:
-        params, state = self.body.setup(key, in_spec)
-        for target, source in self.ties:
-            if _find(params, target).shape != _tied_value(params, source).shape:
-                raise ConfigError(
-                    f"Tied: {target} has shape {_find(params, target).shape}, "
-                    f"but {source} has {_tied_value(params, source).shape}."
-                )
-        for target, _ in self.ties:
-            params = _without(params, target.split("."))
-        for _, source in self.ties:
-            _tied_value(params, source)
-        return params, state
-
-    def forward(self, params: Params, state: State, x: Any, ctx: Context) -> tuple[Any, State]:
-        whole = params
-        for target, source in self.ties:
-            whole = _with(whole, target.split("."), _tied_value(params, source))
-        return self.body.apply(whole, state, x, ctx)
-
-
-def _find(params: Params, path: str) -> jax.Array:
-    value: Any = params
-    for name in path.split("."):
-        if not isinstance(value, dict) or name not in value:
-            known = [
-                jax.tree_util.keystr(key, simple=True, separator=".") for key, _ in jax.tree.leaves_with_path(params)
-            ]
-            raise ConfigError(f"Tied: the network has no parameter {path!r}.", nearest(path, known))
-        value = value[name]
-    return cast(jax.Array, value)
-
-
-def _tied_value(params: Params, source: str) -> jax.Array:
-    if source.endswith(".T"):
-        return jnp.swapaxes(_find(params, source.removesuffix(".T")), -1, -2)
-    return _find(params, source)
-
-
-def _without(params: Params, path: list[str]) -> Params:
-    copy = dict(params)
-    if len(path) == 1:
-        del copy[path[0]]
-        return copy
-    inner = _without(copy[path[0]], path[1:])
-    if inner:
-        copy[path[0]] = inner
-    else:
-        del copy[path[0]]
-    return copy
-
-
-def _with(params: Params, path: list[str], value: jax.Array) -> Params:
-    copy = dict(params)
-    copy[path[0]] = value if len(path) == 1 else _with(copy.get(path[0], {}), path[1:], value)
-    return copy
