@@ -101,6 +101,15 @@ def fit(
     cache.enable()
     if precision not in _PRECISIONS:
         raise ConfigError(f"Precision is 'f32' or 'bf16'. Received: precision={precision!r}.")
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer):
+        raise ConfigError(f"seed is a whole number. Received: seed={seed!r}.")
+    seed = int(seed)
+    if time_limit is not None and not time_limit > 0:
+        raise ConfigError(f"time_limit is a number of seconds above 0. Received: time_limit={time_limit!r}.")
+    if patience is not None:
+        _positive("patience", patience)
+    if resume and out is None:
+        raise ConfigError("resume goes on with the run in out; there is no out.", "Name its folder: out=...")
     folder = prepare_folder(out, force=force, resume=resume) if out is not None else None
     if not isinstance(data, Data):
         data = load(data, seed=seed)

@@ -27,6 +27,7 @@ __all__ = ["Best", "Plan", "Training"]
 
 _CHUNK_SECONDS = 0.6
 _EVALUATION_BATCH = 256
+_CALMER = "Try a learning rate ten times smaller, clip_norm=1.0, or --scale standard."
 
 
 @dataclass(frozen=True)
@@ -192,6 +193,12 @@ class Training:
         except _InterruptedError:  # the person is waiting: the best weights so far are the result
             self.best = self.best if self.best.epoch else self._current(0, (-np.inf, -np.inf))
             return
+        if not any(np.isfinite(loss) for loss, _ in validated):
+            self.status = "diverged"
+            raise TrainingError(
+                f"The training diverged in epoch {self.epoch}: its weights give a validation loss that is not finite.",
+                _CALMER,
+            )
         before = self.best.key
         for rate, (loss, score) in enumerate(validated):
             bad = self.plan.rates and int(self.carry.bad[rate]) >= 0
@@ -279,7 +286,7 @@ class Training:
         where = self.program.culprit(carry, x, np.asarray(block.targets[rows]), self.key)
         raise TrainingError(
             f"The training diverged in epoch {self.epoch}, step {row + 1} of {self.steps_per_epoch}: {where}.",
-            "Try a learning rate ten times smaller, clip_norm=1.0, or --scale standard.",
+            _CALMER,
         )
 
     def _current(self, rate: int, key: tuple[float, float]) -> Best:
@@ -294,6 +301,8 @@ class Training:
 
     def _validate(self, rate: int) -> tuple[float, float | None]:
         outputs = self.outputs(self.data.validation, *self.weights(rate))
+        if not np.isfinite(outputs).all():  # the weights are, but too large to compute with
+            return float("nan"), None
         loss = float(self.program.loss(jnp.asarray(outputs), jnp.asarray(self.data.validation.targets)))
         return loss, self._score(outputs, self.data.validation.targets)
 
