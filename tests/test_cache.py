@@ -24,7 +24,7 @@ folder = cache.enable()
 
 @jax.jit
 def program(x):
-    for i in range(60):
+    for i in range(20):
         x = jnp.tanh(x @ x + float(i))
     return x.sum()
 
