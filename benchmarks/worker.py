@@ -16,7 +16,7 @@ import numpy as np
 from networks import NETWORKS, cross_entropy, examples
 from workers.base import Trainer
 
-COMPARED = 4  # batches that the peers go round and round on before their losses are compared
+COMPARED = 10  # batches that the peers go round and round on before their losses are compared
 SEED = 0
 
 
