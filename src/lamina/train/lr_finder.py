@@ -60,16 +60,9 @@ class LearningRates:
         Raises:
             BadInputError: where the picture cannot be written there.
         """
-        from matplotlib.figure import Figure
+        from lamina.report import plots
 
-        figure = Figure(figsize=(6.4, 3.6), layout="constrained")
-        axes = figure.subplots()
-        axes.semilogx(self.rates, self.raw, color="0.8", linewidth=0.8)
-        axes.semilogx(self.rates, self.losses)
-        axes.axvline(self.suggestion, color="C1", linestyle="--", linewidth=1.2)
-        axes.set_title(f"Suggested learning rate: {self.suggestion:.2g}", fontsize="medium")
-        axes.set_xlabel("Learning rate")
-        axes.set_ylabel("Training loss")
+        figure = plots.lr_range(self.rates.tolist(), self.losses.tolist(), self.suggestion)
         try:
             figure.savefig(path, dpi=150)
         except (OSError, ValueError) as error:
