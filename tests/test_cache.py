@@ -7,10 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import jax
 import pytest
-
-from lamina import cache
 
 COMPILES = """
 import json, sys, warnings
@@ -70,10 +67,7 @@ def test_the_cache_can_be_turned_off_and_moved(tmp_path: Path) -> None:
     assert not list(tmp_path.rglob("xla"))
 
 
-def test_a_folder_that_cannot_be_made_is_done_without(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.slow
+def test_a_folder_that_cannot_be_made_is_done_without(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    monkeypatch.delenv("LAMINA_COMPILATION_CACHE", raising=False)
-    monkeypatch.setattr(jax.config, "update", pytest.fail)
-    monkeypatch.setitem(jax.config.values, "jax_compilation_cache_dir", None)
-    assert cache.enable() is None
+    assert process(tmp_path, XDG_CACHE_HOME=str(tmp_path / "file"))["folder"] == "None"
