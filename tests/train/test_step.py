@@ -161,12 +161,17 @@ def test_a_chunk_is_its_steps_one_after_the_other(digits: Data) -> None:
     assert int(whole.step) == 5
 
 
-def test_a_step_that_is_not_finite_changes_nothing_and_ends_the_chunk(digits: Data) -> None:
+def test_a_loss_that_is_not_finite_ends_the_chunk_and_marks_its_step(digits: Data) -> None:
     made = program(lm.Sequential(lm.Flatten(), lm.Dense(10), lambda x: jnp.log(x - 1e9)), digits)
-    before = started(made, digits)
     done = chunk(made, digits, 0, 9)
-    assert (int(done.bad), int(done.step), float(done.sums.steps)) == (0, 0, 0.0)
-    jax.tree.map(np.testing.assert_array_equal, done.params, before.params)
+    assert (int(done.bad), int(done.step)) == (0, 1)
+
+
+def test_a_gradient_that_is_not_finite_is_found_at_the_chunks_end(digits: Data) -> None:
+    made = program(lm.Sequential(lm.Flatten(), lm.Dense(10), lambda x: jnp.sqrt(x * 0)), digits)
+    done = chunk(made, digits, 0, 1)
+    assert (int(done.bad), int(done.step)) == (1, 1)
+    assert np.isfinite(done.sums.loss)
 
 
 def test_the_score_is_that_of_the_task(digits: Data, two_blobs: Data) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,7 +22,7 @@ from lamina.metrics import main_metric, standard
 from lamina.model import run_batches
 from lamina.train.callbacks import Callback
 from lamina.train.feed import Block, Feed
-from lamina.train.step import Program
+from lamina.train.step import Carry, Program
 
 __all__ = ["Best", "Plan", "Training"]
 
@@ -131,7 +132,7 @@ class Training:
         inputs, targets = self.feed.shapes()
         integer = jax.ShapeDtypeStruct((), jnp.int32)
         rates = (block_steps, len(self.plan.rates)) if self.plan.rates else (block_steps,)
-        lowered = jax.jit(self.program.chunk, donate_argnums=0).lower(
+        lowered = jax.jit(self.program.chunk).lower(
             self.carry,
             inputs,
             targets,
@@ -240,22 +241,26 @@ class Training:
         if self.plan.rates:
             rates = rates[:, None] * np.asarray(self.plan.rates, np.float32)
         device_rates = jnp.asarray(rates)
+
+        def run(carry: Carry, first: int, count: int) -> Carry:
+            chunk: Carry = self._chunk(
+                carry,
+                block.inputs,
+                block.targets,
+                block.indices,
+                device_rates,
+                jnp.int32(first),
+                jnp.int32(count),
+                self.key,
+            )
+            return chunk
+
         done = 0
         while done < block.steps and not self._stop:
             count = min(self._chunk_steps, block.steps - done)
             began = time.perf_counter()
-            self.carry = jax.block_until_ready(
-                self._chunk(
-                    self.carry,
-                    block.inputs,
-                    block.targets,
-                    block.indices,
-                    device_rates,
-                    jnp.int32(done),
-                    jnp.int32(count),
-                    self.key,
-                )
-            )
+            before = self.carry
+            self.carry = jax.block_until_ready(run(before, done, count))
             spent = time.perf_counter() - began
             done += count
             self.steps_done = block.first + done
@@ -263,9 +268,8 @@ class Training:
             # Grows by doubling: the first chunks of a small network are too short to be measured.
             fitting = int(_CHUNK_SECONDS / spent * count)
             self._chunk_steps = max(1, min(fitting, 2 * self._chunk_steps) if fitting > count else fitting)
-            bad = np.asarray(self.carry.bad)
-            if np.all(bad >= 0):
-                self._diverged(block, int(np.max(bad)))
+            if np.all(np.asarray(self.carry.bad) >= 0):
+                self._diverged(block, functools.partial(run, before, done - count))
             sums = jax.tree.map(np.asarray, self.carry.sums)
             self.running_loss = float(np.nanmin(_mean(sums.loss, sums.steps)))
             self.running_score = float(np.nanmax(_mean(sums.score, sums.steps)))
@@ -274,25 +278,32 @@ class Training:
             for callback in self.callbacks:
                 callback.on_chunk(self)
 
-    def _diverged(self, block: Block, step: int) -> None:
-        """Stop with the layer named; the carry holds the weights before the bad step."""
+    def _diverged(self, block: Block, replay: Callable[[int], Carry]) -> None:
+        """Stop with the layer named; the carry goes back to the weights before the bad step.
+
+        Args:
+            block: what was being trained on.
+            replay: the carry after so many steps of the chunk that went bad.
+        """
         self.status = "diverged"
-        row = step - (self.epoch - 1) * self.steps_per_epoch
-        carry = self.carry
-        if self.plan.rates:
-            carry = jax.tree.map(lambda leaf: leaf[int(np.argmax(np.asarray(self.carry.bad)))], carry)
-        rows = np.asarray(block.indices[row - block.first])
+        rate = int(np.argmax(np.asarray(self.carry.bad)))
+        steps = int(np.max(np.asarray(self.carry.bad))) - int(np.max(np.asarray(replay(0).step)))
+        self.carry = replay(steps)
+        if steps and not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(self.weights(rate)[0])):
+            steps -= 1  # the loss before this one was still finite, but its gradient was not
+            self.carry = replay(steps)
+        carry = jax.tree.map(lambda leaf: leaf[rate], self.carry) if self.plan.rates else self.carry
+        step = int(carry.step) - (self.epoch - 1) * self.steps_per_epoch
+        rows = np.asarray(block.indices[step - block.first])
         x = jax.tree.map(lambda a: a[rows], block.inputs)
         where = self.program.culprit(carry, x, np.asarray(block.targets[rows]), self.key)
         raise TrainingError(
-            f"The training diverged in epoch {self.epoch}, step {row + 1} of {self.steps_per_epoch}: {where}.",
+            f"The training diverged in epoch {self.epoch}, step {step + 1} of {self.steps_per_epoch}: {where}.",
             _CALMER,
         )
 
     def _current(self, rate: int, key: tuple[float, float]) -> Best:
-        params, state = self.weights(rate)
-        # Copies: the carry is donated to the next chunk.
-        return Best(key, self.epoch, rate, jax.tree.map(jnp.array, params), jax.tree.map(jnp.array, state))
+        return Best(key, self.epoch, rate, *self.weights(rate))
 
     def weights(self, rate: int = 0) -> tuple[Params, State]:
         """The current parameters and state (of one of several learning rates)."""
