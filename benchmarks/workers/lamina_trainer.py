@@ -36,7 +36,7 @@ class LaminaTrainer(Trainer):
         for index, (kernel, bias) in first_weights(network, seed).items():
             self.params[f"layer{index}"] = {"kernel": jnp.asarray(kernel), "bias": jnp.asarray(bias)}
         self.key = jax.random.key(seed)
-        self._chunk = jax.jit(self.program.chunk, donate_argnums=0)
+        self._chunk = jax.jit(self.program.chunk)
         self._predict = jax.jit(self.program.predict)
         self.reset()
 
