@@ -81,7 +81,8 @@ def fit(
         batch_size: examples a step, or "full"; default: the recipe's, or 32.
         seed: fixes initialisation, shuffling, dropout and augmentation.
         precision: "f32", or "bf16" to compute in bfloat16 with float32 weights, statistics and losses.
-        augmentation: applied to the training batches inside the compiled step; "auto": the recipe's.
+        augmentation: applied to the training batches inside the compiled step; "auto": what suits the data. Default:
+            the recipe's where the network is chosen, none for a network of your own.
         penalties: `L1`, `L2` terms on the weights.
         constraint: `MaxNorm` on the weights, after each step.
         patience: stop after this many epochs without a better validation score.
@@ -99,44 +100,34 @@ def fit(
             full.
     """
     cache.enable()
-    if precision not in _PRECISIONS:
-        raise ConfigError(f"Precision is 'f32' or 'bf16'. Received: precision={precision!r}.")
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer):
-        raise ConfigError(f"seed is a whole number. Received: seed={seed!r}.")
+    _check_options(precision, seed, time_limit, patience)
     seed = int(seed)
-    if time_limit is not None and not time_limit > 0:
-        raise ConfigError(f"time_limit is a number of seconds above 0. Received: time_limit={time_limit!r}.")
-    if patience is not None:
-        _positive("patience", patience)
     if resume and out is None:
         raise ConfigError("resume goes on with the run in out; there is no out.", "Name its folder: out=...")
     folder = prepare_folder(out, force=force, resume=resume) if out is not None else None
     if not isinstance(data, Data):
         data = load(data, seed=seed)
-    recipe = choose(data) if isinstance(network, str) or augmentation == "auto" else None
     if isinstance(network, str):
         if network != "auto":
             raise ConfigError(f"Expected a layer or 'auto' as network. Received: {network!r}.")
-        assert recipe is not None
-        network = recipe.network
-        recipe_options = recipe
+        recipe = choose(data)
     else:
-        network = as_layer(network)
-        recipe_options = Recipe(network=network)
+        recipe = Recipe(network=as_layer(network))
+    network = recipe.network
     if folder is not None:
         to_json(network)  # a network that cannot be saved is refused now, not after the training
     if augmentation == "auto":
-        augmentation = recipe.augmentation if recipe else None
-    elif isinstance(recipe, Recipe) and augmentation is None and network is recipe.network:
+        augmentation = choose(data).augmentation
+    elif augmentation is None:
         augmentation = recipe.augmentation
-    optimizer = optim.resolve(optimizer if optimizer is not None else recipe_options.optimizer)
+    optimizer = optim.resolve(optimizer if optimizer is not None else recipe.optimizer)
     if learning_rates:
         # One program serves all: the optimiser's own rate becomes 1 and each rate multiplies the schedule.
         optimizer = replace(optimizer, learning_rate=1.0)
     program = prepare(
         network,
         data,
-        loss=loss if loss is not None else recipe_options.loss,
+        loss=loss if loss is not None else recipe.loss,
         optimizer=optimizer,
         augmentation=augmentation,
         penalties=tuple(penalties),
@@ -145,16 +136,16 @@ def fit(
         rates=len(learning_rates),
     )
     plan = Plan(
-        epochs=_positive("epochs", epochs if epochs is not None else recipe_options.epochs),
+        epochs=_positive("epochs", epochs if epochs is not None else recipe.epochs),
         batch_size=len(data.train)
         if batch_size == "full"
-        else _positive("batch_size", batch_size if batch_size is not None else recipe_options.batch_size),
+        else _positive("batch_size", batch_size if batch_size is not None else recipe.batch_size),
         seed=seed,
-        patience=patience if patience is not None else recipe_options.patience,
+        patience=patience if patience is not None else recipe.patience,
         time_limit=time_limit,
         rates=tuple(_rate(rate) for rate in learning_rates),
     )
-    config = _describe(network, data, program, plan, precision, command, recipe_options.reasons)
+    config = _describe(network, data, program, plan, precision, command, recipe.reasons)
     fingerprint = _fingerprint(config, data)
     params, state = jax.jit(lambda key: network.init(key, data.preprocessing.input_spec()))(
         jax.random.fold_in(jax.random.key(seed), 1)
@@ -314,6 +305,17 @@ def _fingerprint(config: dict[str, Any], data: Data) -> dict[str, Any]:
     digest = hashlib.sha256(np.ascontiguousarray(data.train.targets).tobytes()).hexdigest()[:16]
     kept["data"] = f"{len(data.train)} examples, labels {digest}"
     return json.loads(json.dumps(kept))  # type: ignore[no-any-return]
+
+
+def _check_options(precision: str, seed: int, time_limit: float | None, patience: int | None) -> None:
+    if precision not in _PRECISIONS:
+        raise ConfigError(f"Precision is 'f32' or 'bf16'. Received: precision={precision!r}.")
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer):
+        raise ConfigError(f"seed is a whole number. Received: seed={seed!r}.")
+    if time_limit is not None and not time_limit > 0:
+        raise ConfigError(f"time_limit is a number of seconds above 0. Received: time_limit={time_limit!r}.")
+    if patience is not None:
+        _positive("patience", patience)
 
 
 def _positive(name: str, value: int) -> int:
