@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from lamina.data.augment import Affine, Augmentation, Augmentations, ColorJitter, Cutout, Flip
+from lamina.data.augment import Affine, Augmentation, Augmentations, ColorJitter, Cutout, Flip, Shift
 from lamina.data.base import Data
 from lamina.layers import (
     BatchNorm,
@@ -28,6 +28,7 @@ from lamina.optim import Adam, AdamW, CosineDecay, OneCycle, Optimizer
 __all__ = ["ARCHITECTURES", "Recipe", "choose"]
 
 _MANY_ROWS = 2_000
+_MANY_PICTURES = 20_000
 _LARGE = 64  # pixels; larger pictures enter through a strided stem
 _EXAMPLES_SEEN = 700_000  # an epoch's worth of examples times the number of epochs
 
@@ -122,13 +123,15 @@ def _pictures(data: Data, shape: tuple[int, ...]) -> Recipe:
     height, width, channels = shape
     epochs = _epochs(len(data.train))
     batch = 64 if len(data.train) >= 2_000 else 32
-    steps: list[Augmentation] = [Affine(degrees=10, zoom=0.1, shift=0.1)]
-    words = ["small rotations, zooms and shifts"]
+    many = len(data.train) >= _MANY_PICTURES
+    # Strong augmentation takes many epochs to pay; where examples are many, epochs are few.
+    steps: list[Augmentation] = [Shift(0.07) if many else Affine(degrees=10, zoom=0.1, shift=0.1)]
+    words = ["small shifts" if many else "small rotations, zooms and shifts"]
     if channels > 1:
         # A mirrored photograph shows the same thing; a mirrored character does not.
         steps = [Flip(), *steps, ColorJitter(0.2, 0.2, 0.2)]
         words = ["flips", *words, "colour jitter"]
-    if min(height, width) > 16:
+    if min(height, width) > 16 and not many:
         steps.append(Cutout(0.1))
         words.append("cutout")
     # Smoothed labels help where photographs are few; elsewhere they only make the network underrate its certainty.
