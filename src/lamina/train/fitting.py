@@ -147,9 +147,8 @@ def fit(
     )
     config = _describe(network, data, program, plan, precision, command, recipe.reasons)
     fingerprint = _fingerprint(config, data)
-    params, state = jax.jit(lambda key: network.init(key, data.preprocessing.input_spec()))(
-        jax.random.fold_in(jax.random.key(seed), 1)
-    )
+    in_spec = data.preprocessing.input_spec()
+    params, state = jax.jit(lambda key: network.init(jax.random.fold_in(key, 1), in_spec))(jax.random.key(seed))
     hooks = [*progress_for(progress), *callbacks]
     record = Record(folder, config, force=force, resume=resume) if folder is not None else None
     if folder is not None and record is not None:

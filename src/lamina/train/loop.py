@@ -81,7 +81,8 @@ class Training:
         self.metric = main_metric(data.target.task)
         self.feed = Feed(data.train, plan.batch_size, plan.seed)
         self.key = jax.random.key(plan.seed)
-        self.carry = program.start(params, state)
+        # Jitted, as the loss below: run one by one, the many small operations take a second to compile.
+        self.carry = jax.jit(program.start)(params, state)
         self.best = Best(params=params, state=state)
         self.history: list[dict[str, Any]] = []
         self.epoch = 0
@@ -95,6 +96,7 @@ class Training:
         self._stop = ""
         self._chunk_steps = 1
         self._predict = jax.jit(program.predict)
+        self._loss = jax.jit(program.loss)
 
     # What callbacks may ask and do.
 
@@ -184,11 +186,10 @@ class Training:
             if self._stop:
                 break
         trained = time.perf_counter() - began
-        row: dict[str, Any] = {"epoch": self.epoch, "step": int(jnp.max(self.carry.step))}
+        row: dict[str, Any] = {"epoch": self.epoch, "step": int(np.max(np.asarray(self.carry.step)))}
         sums = jax.tree.map(np.asarray, self.carry.sums)
         losses, scores = _mean(sums.loss, sums.steps), _mean(sums.score, sums.steps)
-        zero = jax.tree.map(jnp.zeros_like, self.carry.sums)
-        self.carry = self.carry._replace(sums=zero)
+        self.carry = self.carry._replace(sums=jax.tree.map(np.zeros_like, sums))
         try:
             validated = [self._validate(rate) for rate in range(max(1, len(self.plan.rates)))]
         except _InterruptedError:  # the person is waiting: the best weights so far are the result
@@ -314,7 +315,7 @@ class Training:
         outputs = self.outputs(self.data.validation, *self.weights(rate))
         if not np.isfinite(outputs).all():  # the weights are, but too large to compute with
             return float("nan"), None
-        loss = float(self.program.loss(jnp.asarray(outputs), jnp.asarray(self.data.validation.targets)))
+        loss = float(self._loss(outputs, self.data.validation.targets))
         return loss, self._score(outputs, self.data.validation.targets)
 
     def outputs(self, split: Split, params: Params, state: State) -> np.ndarray:
