@@ -1,4 +1,4 @@
-"""Running the ``lamina`` command in processes of their own."""
+"""Running ``lamina`` and its peers in processes of their own."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ LAMINA = (
 )
 
 
-def run_json(arguments: Sequence[str], environment: Mapping[str, str] | None = None) -> dict[str, Any]:
-    """What ``lamina … --json`` prints, with the wall time of the whole process as "wall_seconds".
+def run_json(command: Sequence[str], environment: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """What a command prints as JSON, with the wall time of the whole process as "wall_seconds".
 
     A failed run gives ``{"error": …}`` as the command prints it.
     """
     began = time.perf_counter()
     done = subprocess.run(
-        [*LAMINA, *arguments, "--json"],
+        command,
         capture_output=True,
         text=True,
         env={**os.environ, **(environment or {})},

@@ -1,7 +1,14 @@
-"""scikit-learn's models of tables: what stands beside Lamina's."""
+"""scikit-learn's models of tables: what stands beside Lamina's.
+
+    python benchmarks/sklearn_tables.py TRAIN.csv TEST.csv TARGET MODEL [--seed S] [--iterations N]
+
+prints the test score and the seconds of preparation and fit as JSON.
+"""
 
 from __future__ import annotations
 
+import argparse
+import json
 import time
 import warnings
 from dataclasses import dataclass
@@ -106,3 +113,20 @@ def measure(table: Table, model: str, seed: int, iterations: int | None = None) 
         values = estimator.predict(x[1])
         test = {"r2": float(r2_score(y[1], values)), "mae": float(mean_absolute_error(y[1], values))}
     return {"test": test, "seconds": round(seconds, 2), "iterations": int(fitted.n_iter_)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("train", type=Path)
+    parser.add_argument("test", type=Path)
+    parser.add_argument("target")
+    parser.add_argument("model", choices=MODELS)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--iterations", type=int)
+    options = parser.parse_args()
+    table = read(options.train, options.test, options.target)
+    print(json.dumps(measure(table, options.model, options.seed, options.iterations)))
+
+
+if __name__ == "__main__":
+    main()

@@ -134,10 +134,10 @@ def test_runs_that_do_not_arrive_are_reported(bench: SimpleNamespace) -> None:
 def test_failed_seeds_are_reported(bench: SimpleNamespace) -> None:
     part = bench.accuracy.PARTS["adult"]
     good = {"test": {"accuracy": 0.86, "auc": 0.9}, "intervals": {"test": {"accuracy": [0.85, 0.87]}}}
-    runs = [{"seed": 0, "wall_seconds": 10.0, **good}]
+    runs = [{"seed": 0, "wall_seconds": 10.0, "seconds": 7.0, **good}]
     runs += [{"seed": 1, "wall_seconds": 20.0, "error": {"message": "The training diverged."}}]
     text = bench.accuracy.report("adult", part, runs, [])
-    assert "| Lamina | 86.00% | 86.00%, failed | 85.00% – 87.00% | 0.9000 | 0.9000, failed | 15.0 |" in text
+    assert "| Lamina | 86.00% | 86.00%, failed | 85.00% – 87.00% | 0.9000 | 0.9000, failed | 7.0 | 15.0 |" in text
     assert "Failed: seed 1: The training diverged." in text
 
 

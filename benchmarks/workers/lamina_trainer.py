@@ -78,7 +78,7 @@ class LaminaTrainer(Trainer):
 
         def prepare() -> tuple[Training, _Finish]:
             finish = _Finish(target)
-            training = Training(self.program, split, plan, self.params, self.state, [finish])
+            training = Training(self.program, split, plan, lambda: (self.params, self.state), [finish])
             training.compile()
             return training, finish
 

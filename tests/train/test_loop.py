@@ -20,7 +20,7 @@ def diverged(network: Layer, data: Data, rate: float, rates: tuple[float, ...] =
     optimizer = SGD(1.0 if rates else rate)
     made = prepare(network, data, loss=None, optimizer=optimizer, rates=len(rates))
     params, state = network.init(jax.random.key(0), data.preprocessing.input_spec())
-    training = Training(made, data, Plan(3, 16, rates=rates), params, state)
+    training = Training(made, data, Plan(3, 16, rates=rates), lambda: (params, state))
     training.compile()
     with pytest.raises(TrainingError) as caught:
         training.run()

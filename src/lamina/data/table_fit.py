@@ -23,7 +23,7 @@ from lamina.data.table_columns import (
 
 __all__ = ["Fitted", "bin_edges", "fit_columns", "leaks"]
 
-_BINS = 64
+_BINS = 32
 _ROWS_A_BIN = 50
 _MOST_BINS = 2048  # over all columns: the network's first layer stays small
 _MOST_VALUES = 256  # categories with an input of their own

@@ -22,7 +22,7 @@ from lamina.data.augment import Augmentation
 from lamina.data.base import Data, Split
 from lamina.errors import BadInputError, ConfigError, TrainingError
 from lamina.layers import Layer
-from lamina.layers.base import as_layer
+from lamina.layers.base import Params, State, as_layer
 from lamina.losses import Loss, MaxNorm, Penalty
 from lamina.model import Model
 from lamina.optim import Optimizer
@@ -148,12 +148,15 @@ def fit(
     config = _describe(network, data, program, plan, precision, command, recipe.reasons)
     fingerprint = _fingerprint(config, data)
     in_spec = data.preprocessing.input_spec()
-    params, state = jax.jit(lambda key: network.init(jax.random.fold_in(key, 1), in_spec))(jax.random.key(seed))
+
+    def initial() -> tuple[Params, State]:
+        return network.init(jax.random.fold_in(jax.random.key(seed), 1), in_spec)
+
     hooks = [*progress_for(progress), *callbacks]
     record = Record(folder, config, force=force, resume=resume) if folder is not None else None
     if folder is not None and record is not None:
         hooks = [record, *hooks, Checkpoints(folder / "checkpoints", fingerprint)]
-    training = Training(program, data, plan, params, state, hooks)
+    training = Training(program, data, plan, initial, hooks)
     training.compile()
     if resume and folder is not None:
         restore(training, folder / "checkpoints", fingerprint)

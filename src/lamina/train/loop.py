@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -66,6 +67,9 @@ class Best:
 class Training:
     """One training run: live for callbacks while it runs, the outcome afterwards.
 
+    Args:
+        initial: makes the first weights and state; it is compiled. They are there after `compile`.
+
     Attributes:
         history: one row an epoch, as in ``metrics.jsonl``.
         best: the best weights so far.
@@ -75,15 +79,19 @@ class Training:
     """
 
     def __init__(
-        self, program: Program, data: Data, plan: Plan, params: Params, state: State, callbacks: Sequence[Callback] = ()
+        self,
+        program: Program,
+        data: Data,
+        plan: Plan,
+        initial: Callable[[], tuple[Params, State]],
+        callbacks: Sequence[Callback] = (),
     ) -> None:
         self.program, self.data, self.plan, self.callbacks = program, data, plan, tuple(callbacks)
         self.metric = main_metric(data.target.task)
         self.feed = Feed(data.train, plan.batch_size, plan.seed)
         self.key = jax.random.key(plan.seed)
-        # Jitted, as the loss below: run one by one, the many small operations take a second to compile.
-        self.carry = jax.jit(program.start)(params, state)
-        self.best = Best(params=params, state=state)
+        self._initial = initial
+        self.best = Best()
         self.history: list[dict[str, Any]] = []
         self.epoch = 0
         self.steps_done = 0
@@ -96,7 +104,7 @@ class Training:
         self._stop = ""
         self._chunk_steps = 1
         self._predict = jax.jit(program.predict)
-        self._loss = jax.jit(program.loss)
+        self._loss = jax.jit(program.loss)  # one by one, its small operations take longer to compile
 
     # What callbacks may ask and do.
 
@@ -124,18 +132,30 @@ class Training:
     # The run.
 
     def compile(self) -> None:
-        """Compile the chunk and check that it fits into memory.
+        """Make the carry, compile the chunk and check that it fits into memory.
 
         Raises:
             ConfigError: where it does not, naming a batch size that does.
         """
         self._began = time.perf_counter()
+        start = jax.jit(lambda: self.program.start(*self._initial())).lower()
+        with ThreadPoolExecutor(1, "lamina-compile") as pool:  # XLA compiles this while Python traces the chunk
+            starting = pool.submit(lambda: start.compile()())
+            self._chunk = self._compile_chunk(start.out_info)
+            self.carry = starting.result()
+        self.best.params, self.best.state = self.weights()
+        self.compile_seconds = time.perf_counter() - self._began
+        analysis = self._chunk.memory_analysis()
+        needed = (analysis.temp_size_in_bytes + analysis.output_size_in_bytes) if analysis else 0
+        _check_memory(needed, self.feed.batch_size)
+
+    def _compile_chunk(self, carry: Any) -> Any:
         block_steps = self.feed.block_steps()
         inputs, targets = self.feed.shapes()
         integer = jax.ShapeDtypeStruct((), jnp.int32)
         rates = (block_steps, len(self.plan.rates)) if self.plan.rates else (block_steps,)
         lowered = jax.jit(self.program.chunk).lower(
-            self.carry,
+            carry,
             inputs,
             targets,
             jax.ShapeDtypeStruct((block_steps, self.feed.batch_size), jnp.int32),
@@ -144,11 +164,7 @@ class Training:
             integer,
             self.key,
         )
-        self._chunk = lowered.compile()
-        self.compile_seconds = time.perf_counter() - self._began
-        analysis = self._chunk.memory_analysis()
-        needed = (analysis.temp_size_in_bytes + analysis.output_size_in_bytes) if analysis else 0
-        _check_memory(needed, self.feed.batch_size)
+        return lowered.compile()
 
     def run(self) -> None:
         """Train until the end, an early stop, Ctrl-C or a number that is not finite.
