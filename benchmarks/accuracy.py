@@ -177,8 +177,8 @@ def report(name: str, part: Part, runs: Sequence[dict[str, Any]], peers: Sequenc
     if peers:
         parts.append(
             "scikit-learn trains on all rows of the training file, Lamina keeps a part of them for validation. Fit:"
-            " Lamina's compilation, training and validation; scikit-learn's preparation and fit. Whole process: from the"
-            " start of Python, with imports and reading, to Lamina's report, or to scikit-learn's score."
+            " Lamina's compilation, training and validation; scikit-learn's preparation and fit. Whole process: from"
+            " the start of Python, with imports and reading, to Lamina's report, or to scikit-learn's score."
         )
     shown = f"lamina train {name} --target {part.target} --test …" if part.target else f"lamina train {name}"
     parts.append(f"Each run: `{shown} --seed S`, with nothing compiled before.")
