@@ -8,7 +8,7 @@ PYTEST_ARGS ?=
 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
-SOURCES := pyproject.toml CMakeLists.txt $(shell find src -not -name __pycache__ -not -name '*.pyc')
+SOURCES := pyproject.toml CMakeLists.txt $(shell find src csrc -not -name __pycache__ -not -name '*.pyc')
 
 # The tests, and the examples in the installed package's docstrings.
 PYTEST := $(BIN)/python -m pytest tests --doctest-modules --pyargs lamina

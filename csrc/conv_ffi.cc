@@ -1,0 +1,57 @@
+#include <cstdio>
+
+#include "conv.h"
+#include "ffi.h"
+
+namespace lamina {
+namespace {
+
+template <Direction direction>
+ffi::Error run(ffi::ThreadPool pool, ffi::AnyBuffer a, ffi::AnyBuffer b, ffi::Result<ffi::AnyBuffer> result,
+               ffi::Result<ffi::AnyBuffer> scratch, ffi::Span<const int64_t> geometry) {
+  return guarded("lamina convolution", [&] {
+    const auto conv = convolution(direction, geometry.begin(), geometry.size());
+    const Geometry g = read_geometry(geometry.begin(), geometry.size());
+    const int64_t x = g.bytes(g.x_elements()), w = g.bytes(g.w_elements()), y = g.bytes(g.y_elements());
+    expect_bytes("its first operand", a, direction == Direction::kData ? y : x);
+    expect_bytes("its second operand", b, direction == Direction::kWeights ? y : w);
+    expect_bytes("its result", *result, direction == Direction::kForward ? y : direction == Direction::kData ? x : w);
+    // Larger where the program was compiled on another kind of CPU.
+    expect_bytes("its scratch memory (compile the program anew on this machine)", *scratch, conv->scratch_bytes());
+    conv->run(pool_of(pool), a.untyped_data(), b.untyped_data(), result->untyped_data(), scratch->untyped_data());
+  });
+}
+
+auto binding() {
+  return ffi::Ffi::Bind()
+      .Ctx<ffi::ThreadPool>()
+      .Arg<ffi::AnyBuffer>()
+      .Arg<ffi::AnyBuffer>()
+      .Ret<ffi::AnyBuffer>()
+      .Ret<ffi::AnyBuffer>()
+      .Attr<ffi::Span<const int64_t>>("geometry");
+}
+
+}  // namespace
+
+#pragma GCC visibility push(default)
+XLA_FFI_DEFINE_HANDLER_SYMBOL(lamina_conv_forward, run<Direction::kForward>, binding());
+XLA_FFI_DEFINE_HANDLER_SYMBOL(lamina_conv_data, run<Direction::kData>, binding());
+XLA_FFI_DEFINE_HANDLER_SYMBOL(lamina_conv_weights, run<Direction::kWeights>, binding());
+#pragma GCC visibility pop
+
+}  // namespace lamina
+
+// Bytes of scratch memory for a convolution, or -1 where oneDNN has no fast kernel for it. `name` gets the kernel's name
+// or the reason.
+LAMINA_EXPORT int64_t lamina_conv_plan(int64_t direction, const int64_t* geometry, int64_t count, char* name,
+                                       int64_t size) {
+  try {
+    const auto conv = lamina::convolution(static_cast<lamina::Direction>(direction), geometry, count);
+    std::snprintf(name, size, "%s", conv->name().c_str());
+    return conv->scratch_bytes();
+  } catch (const std::exception& error) {
+    std::snprintf(name, size, "%s", error.what());
+    return -1;
+  }
+}
