@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     __version__: str
 
 __all__ = [  # noqa: F405
+    "GRU",
+    "LSTM",
     "Activation",
     "AdaptiveAvgPool",
     "AdaptiveMaxPool",
@@ -65,6 +67,7 @@ __all__ = [  # noqa: F405
     "Sigmoid",
     "Sign",
     "Silu",
+    "SimpleRNN",
     "Softmax",
     "Softplus",
     "Softsign",

@@ -26,6 +26,7 @@ def forward(
     dilation: tuple[int, ...],
     groups: int,
 ) -> jax.Array:
+    """Y from (x, kernel)."""
     return lax.conv_general_dilated(
         x,
         kernel,
@@ -47,6 +48,7 @@ def data_gradient(
     groups: int,
     size: tuple[int, ...],
 ) -> jax.Array:
+    """Dx ``(batch, *size, channels)`` from (dy, kernel)."""
     rank = len(strides)
     window = kernel.shape[:rank]
     per_group, out = kernel.shape[rank:]
@@ -79,6 +81,7 @@ def weight_gradient(
     groups: int,
     window: tuple[int, ...],
 ) -> jax.Array:
+    """Dw ``(*window, in / groups, out)`` from (x, dy)."""
     rank = len(strides)
     space = tuple(range(1, rank + 1))
     pads = []

@@ -95,7 +95,8 @@ def call(target: str, results: Sequence[Any], operands: Sequence[jax.Array], scr
     Scratch memory is one more result, so that XLA owns it: it is bounded, freed, and never shared between threads.
     """
     memory = jax.ShapeDtypeStruct((max(scratch, 1),), np.uint8)
-    return jax.ffi.ffi_call(target, (*results, memory))(*operands, **attributes)[:-1]
+    kernel = jax.ffi.ffi_call(target, (*results, memory), vmap_method="sequential")
+    return kernel(*operands, **attributes)[:-1]
 
 
 def _load() -> tuple[ctypes.CDLL, str]:
@@ -109,7 +110,9 @@ def _load() -> tuple[ctypes.CDLL, str]:
         raise _UnavailableError("Lamina was installed without a C++ compiler; install it again where there is one")
     onednn = next((place for place in _onednn_places() if place.is_file()), None)
     if onednn is None:
-        raise _UnavailableError("oneDNN is not installed (pip install onednn-cpu-gomp==2023.2.0)")
+        raise _UnavailableError(
+            "oneDNN is not installed (pip install onednn-cpu-gomp==2023.2.0; --target leaves it out)"
+        )
     try:
         dnnl = ctypes.CDLL(str(onednn))  # the library below finds it by its name, already loaded
         library = ctypes.CDLL(str(path))
@@ -140,11 +143,14 @@ def _redirected() -> Iterator[Path]:
 
 
 def _onednn_places() -> Iterator[Path]:
-    """Where pip puts a package's data: by its own record, or for --user, --prefix and --target installations."""
+    """Where installers put a package's data: by its record, for environments, --user, --prefix and --target."""
     for file in _files("onednn-cpu-gomp"):
         if file.name == _ONEDNN:
             yield Path(str(file.locate()))
-    roots = (Path(sys.prefix), Path(site.getuserbase()), *(parent for parent in Path(__file__).parents[2:6]))
+    packages = Path(__file__).parents[2]
+    roots = [Path(sys.prefix), Path(site.getuserbase()), packages]
+    if packages.parent.parent.name in {"lib", "lib64"}:  # prefix/lib/python3.x/site-packages; nowhere else above it
+        roots.append(packages.parents[2])
     for root in roots:
         yield root / "lib" / _ONEDNN
 

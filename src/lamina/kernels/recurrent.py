@@ -26,7 +26,7 @@ from lamina.errors import ShapeError
 from lamina.kernels import native
 from lamina.kernels.precision import widened
 
-__all__ = ["Cell", "GATES", "plan", "recurrent"]
+__all__ = ["GATES", "Cell", "plan", "recurrent"]
 
 Cell: TypeAlias = Literal["simple", "gru", "lstm"]
 Arrays: TypeAlias = tuple[jax.Array, ...]
@@ -88,14 +88,14 @@ def recurrent(
     return outputs, None if c0 is None else last
 
 
-def plan(cell: Cell, batch: int, steps: int, units: int, dtype: Any, *, backward: bool) -> tuple[native.Plan, Any]:
-    """The compiled kernel for a recurrence, and the description that it is called with."""
+def plan(cell: Cell, shape: tuple[int, ...], dtype: Any, *, backward: bool) -> tuple[native.Plan, Any]:
+    """The compiled kernel for a recurrence over ``shape`` (batch, steps, units), and the description that it takes."""
     name = jnp.dtype(dtype).name
     if name not in _TYPES:
         return native.Plan(-1, f"{name} is computed by XLA's own kernels"), ()
-    if 0 in (batch, steps, units):
+    if 0 in shape:
         return native.Plan(-1, "there is nothing to compute"), ()
-    values = (_TYPES[name], native.threads(), _CELLS.index(cell), batch, steps, units)
+    values = (_TYPES[name], native.threads(), _CELLS.index(cell), *shape)
     return native.plan("recurrent", int(backward), values), np.asarray(values, np.int64)
 
 
@@ -104,9 +104,9 @@ def _forward(
     cell: Cell, projected: jax.Array, kernel: jax.Array, bias: jax.Array, h0: jax.Array, c0: jax.Array
 ) -> Arrays:
     """Outputs, gates and cell states of all steps (those that the backward pass needs), the last cell state."""
-    shape = (*projected.shape[:2], kernel.shape[0])
+    shape = (projected.shape[0], projected.shape[1], kernel.shape[0])
     outputs, saved, cells = _choose(
-        plan(cell, *shape, projected.dtype, backward=False),
+        plan(cell, shape, projected.dtype, backward=False),
         functools.partial(_native_forward, cell),
         functools.partial(_scan_forward, cell),
         (projected, kernel, bias, h0, c0),
@@ -130,11 +130,11 @@ _forward.defvjp(_forward_fwd, _forward_bwd)
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _backward(cell: Cell, operands: Arrays, kept: Arrays, gradients: tuple[jax.Array, jax.Array]) -> Arrays:
     """The gradients of the five operands of `_forward`, in their order."""
-    projected, kernel, bias, h0, c0 = operands
+    _, kernel, bias, h0, c0 = operands
     outputs, saved, cells = kept
     units = kernel.shape[0]
     d_projected, d_h0, d_c0 = _choose(
-        plan(cell, *outputs.shape, outputs.dtype, backward=True),
+        plan(cell, outputs.shape, outputs.dtype, backward=True),
         functools.partial(_native_backward, cell),
         functools.partial(_scan_backward, cell),
         (gradients[0], gradients[1], kernel, h0, c0, outputs, saved, cells),
@@ -160,7 +160,8 @@ def _backward_bwd(cell: Cell, residuals: Any, cotangents: Arrays) -> tuple[Any, 
     operands, kept, gradients = residuals
 
     def again(operands: Arrays, gradients: Any) -> Arrays:
-        return jax.vjp(lambda *args: _scan(cell, *args), *operands)[1](gradients)
+        pulled: Arrays = jax.vjp(lambda *args: _scan(cell, *args), *operands)[1](gradients)
+        return pulled
 
     d_operands, d_gradients = jax.vjp(again, operands, gradients)[1](cotangents)
     return d_operands, jax.tree.map(jnp.zeros_like, kept), d_gradients
@@ -278,7 +279,12 @@ def _scan_backward(
             i, f, g, o = jnp.split(kept.astype(wide), 4, -1)
             t = jnp.tanh(c)
             dc = dc + dh * o * (1 - jnp.square(t))
-            parts = (dc * g * i * (1 - i), dc * c_before * f * (1 - f), dc * i * (1 - jnp.square(g)), dh * t * o * (1 - o))
+            parts = (
+                dc * g * i * (1 - i),
+                dc * c_before * f * (1 - f),
+                dc * i * (1 - jnp.square(g)),
+                dh * t * o * (1 - o),
+            )
             dp = ds = jnp.concatenate(parts, -1)
             dc = dc * f
         back = jnp.matmul(ds.astype(kernel.dtype), kernel.T, preferred_element_type=wide) + direct

@@ -43,10 +43,13 @@ from lamina.layers.foreign import EquinoxLayer, FlaxLayer
 from lamina.layers.graph import Graph
 from lamina.layers.norm import BatchNorm, LayerNorm
 from lamina.layers.pool import AdaptiveAvgPool, AdaptiveMaxPool, AvgPool, GlobalAvgPool, GlobalMaxPool, MaxPool
+from lamina.layers.recurrent import GRU, LSTM, SimpleRNN
 from lamina.layers.shape import Flatten, Reshape
 from lamina.layers.tied import Tied
 
 __all__ = [
+    "GRU",
+    "LSTM",
     "Activation",
     "AdaptiveAvgPool",
     "AdaptiveMaxPool",
@@ -85,6 +88,7 @@ __all__ = [
     "Sigmoid",
     "Sign",
     "Silu",
+    "SimpleRNN",
     "Softmax",
     "Softplus",
     "Softsign",

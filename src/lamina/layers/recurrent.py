@@ -1,0 +1,169 @@
+"""Recurrent layers: a state that is carried from one time step to the next."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import jax
+import jax.numpy as jnp
+
+from lamina.errors import ShapeError
+from lamina.initializers import GlorotUniform, Initializer, Orthogonal, Zeros
+from lamina.kernels.precision import widened
+from lamina.kernels.recurrent import GATES, Cell, recurrent
+from lamina.layers._checks import check_floating, check_number, check_whole
+from lamina.layers.base import Context, Layer, Params, Spec, State, describe_spec, spec
+
+__all__ = ["GRU", "LSTM", "SimpleRNN"]
+
+
+@dataclass(frozen=True, repr=False)
+class _Recurrent(Layer):
+    """What the three layers share: weights of the input W, of the state U, and the run over time."""
+
+    cell: ClassVar[Cell]
+    biases: ClassVar[tuple[str, ...]] = ("bias",)
+
+    units: int
+    return_sequences: bool = False
+    kernel_init: Initializer = GlorotUniform()
+    recurrent_init: Initializer = Orthogonal()
+    bias_init: Initializer = Zeros()
+
+    def __post_init__(self) -> None:
+        check_whole(type(self).__name__, "units", self.units)
+
+    def out_spec(self, in_spec: Spec) -> Spec:
+        who = type(self).__name__
+        if len(getattr(in_spec, "shape", ())) != 2:
+            raise ShapeError(
+                f"{who} expects sequences (steps, features) after the batch axis, got {describe_spec(in_spec)}.",
+                "Put an Embedding before it for sequences of codes, or Reshape to add the missing axis.",
+            )
+        check_floating(who, in_spec.dtype)
+        if not in_spec.shape[0]:
+            raise ShapeError(f"{who} needs at least one time step, got sequences of none.")
+        return spec((*in_spec.shape[:1], self.units) if self.return_sequences else (self.units,), in_spec.dtype)
+
+    def setup(self, key: jax.Array, in_spec: Spec) -> tuple[Params, State]:
+        gates = GATES[self.cell]
+        # Each gate is a matrix of its own: what decides the spread of its weights is one gate's size.
+        keys = jax.random.split(key, 3 * gates).reshape(3, gates)
+        inputs = in_spec.shape[-1]
+        params = {
+            "kernel": jnp.concatenate([self.kernel_init(k, (inputs, self.units)) for k in keys[0]], axis=1),
+            "recurrent_kernel": jnp.concatenate(
+                [self.recurrent_init(k, (self.units, self.units)) for k in keys[1]], axis=1
+            ),
+        }
+        for index, name in enumerate(self.biases):
+            parts = [self.bias_init(jax.random.fold_in(k, index), (self.units,)) for k in keys[2]]
+            params[name] = jnp.concatenate(parts)
+        return params, {}
+
+    def forward(self, params: Params, state: State, x: jax.Array, ctx: Context) -> tuple[jax.Array, State]:
+        who = type(self).__name__
+        check_floating(who, x.dtype)
+        kernel = params["kernel"].astype(x.dtype)
+        if x.ndim != 3 or x.shape[-1] != kernel.shape[0] or not x.shape[1]:
+            raise ShapeError(
+                f"{who} was made for sequences (batch, steps, {kernel.shape[0]}), got shape {tuple(x.shape)}.",
+                "Feed it the shape that the network was initialised with.",
+            )
+        projected = x @ kernel
+        if len(self.biases) > 1:
+            projected = projected + params[self.biases[0]].astype(x.dtype)
+        h0 = jnp.zeros((x.shape[0], self.units), x.dtype)
+        c0 = widened(h0) if self.cell == "lstm" else None
+        own, bias = params["recurrent_kernel"].astype(x.dtype), params[self.biases[-1]].astype(x.dtype)
+        outputs, _ = recurrent(self.cell, projected, own, bias, h0, c0)
+        return outputs if self.return_sequences else outputs[:, -1], state
+
+
+@dataclass(frozen=True, repr=False)
+class SimpleRNN(_Recurrent):
+    """h_t = tanh(x_t W + h_{t-1} U + b), beginning with h_0 = 0.
+
+    Its gradient shrinks or grows with every step back in time: what lies further back than some ten steps is hardly
+    learned (Bengio, Simard & Frasconi 1994, IEEE Transactions on Neural Networks 5:157-166).
+
+    Source: Elman 1990, "Finding structure in time", Cognitive Science 14:179-211.
+
+    Args:
+        units: size of the state.
+        return_sequences: give the states of all steps, for a recurrent layer above; otherwise the last one.
+        kernel_init, recurrent_init, bias_init: initial values of W ``(features, units)``, U ``(units, units)`` and b
+            ``(units,)``.
+
+    Shapes: ``(batch, steps, features)`` → ``(batch, units)``, or ``(batch, steps, units)``.
+
+    Raises:
+        ShapeError: for an input that is no sequence of features.
+    """
+
+    cell: ClassVar[Cell] = "simple"
+
+
+@dataclass(frozen=True, repr=False)
+class GRU(_Recurrent):
+    """A state that gates r (reset) and z (update) keep or renew, beginning with h_0 = 0.
+
+    r, z = σ(x_t W + b + h_{t-1} U + d), n = tanh(x_t W_n + b_n + r · (h_{t-1} U_n + d_n)),
+    h_t = (1 - z) · n + z · h_{t-1}; the columns of W and U are those of r, z, n in this order.
+
+    Source: Cho et al. 2014, arXiv:1406.1078. Departure: r acts after the product with U (as in PyTorch, cuDNN, and
+    Keras with ``reset_after``), not on h before it.
+
+    Args:
+        units: size of the state.
+        return_sequences: give the states of all steps, for a recurrent layer above; otherwise the last one.
+        kernel_init, recurrent_init, bias_init: initial values of W ``(features, 3 units)``, U ``(units, 3 units)``
+            (gate by gate) and of both biases, b and d ``(3 units,)``.
+
+    Shapes: ``(batch, steps, features)`` → ``(batch, units)``, or ``(batch, steps, units)``.
+
+    Raises:
+        ShapeError: for an input that is no sequence of features.
+    """
+
+    cell: ClassVar[Cell] = "gru"
+    biases: ClassVar[tuple[str, ...]] = ("bias", "recurrent_bias")
+
+
+@dataclass(frozen=True, repr=False)
+class LSTM(_Recurrent):
+    """A cell c that gates write, keep and read, beginning with h_0 = c_0 = 0.
+
+    i, f, o = σ(x_t W + h_{t-1} U + b), g = tanh(x_t W_g + h_{t-1} U_g + b_g), c_t = f · c_{t-1} + i · g,
+    h_t = o · tanh(c_t); the columns of W and U are those of i, f, g, o in this order.
+
+    Source: Hochreiter & Schmidhuber 1997, "Long short-term memory", Neural Computation 9:1735-1780; the forget gate f:
+    Gers, Schmidhuber & Cummins 2000, Neural Computation 12:2451-2471.
+
+    Args:
+        units: size of the state and of the cell.
+        return_sequences: give the states of all steps, for a recurrent layer above; otherwise the last one.
+        kernel_init, recurrent_init, bias_init: initial values of W ``(features, 4 units)``, U ``(units, 4 units)``
+            (gate by gate) and b ``(4 units,)``.
+        forget_bias: added to the initial bias of f, so that the cell remembers from the start (Jozefowicz, Zaremba &
+            Sutskever 2015, ICML).
+
+    Shapes: ``(batch, steps, features)`` → ``(batch, units)``, or ``(batch, steps, units)``. The cell is float32 also
+    for half-precision inputs.
+
+    Raises:
+        ShapeError: for an input that is no sequence of features.
+    """
+
+    cell: ClassVar[Cell] = "lstm"
+
+    forget_bias: float = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_number("LSTM", "forget_bias", self.forget_bias)
+
+    def setup(self, key: jax.Array, in_spec: Spec) -> tuple[Params, State]:
+        params, state = super().setup(key, in_spec)
+        return params | {"bias": params["bias"].at[self.units : 2 * self.units].add(self.forget_bias)}, state
