@@ -2,12 +2,8 @@
 
 #include <cstring>
 
-// One body, compiled for several instruction sets; the loader picks the widest that this CPU has.
-#if defined(__GNUC__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__)
-#define LAMINA_WIDE __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
-#else
-#define LAMINA_WIDE
-#endif
+#include "wide.h"
+
 #define LAMINA_INLINE inline __attribute__((always_inline))
 
 namespace lamina {

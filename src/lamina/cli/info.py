@@ -15,7 +15,7 @@ _LIBRARIES = ("jax", "jaxlib", "numpy", "optax", "polars", "pillow")
 
 
 def info(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, for scripts.")] = False) -> None:
-    """Show versions, devices and caches."""
+    """Show versions, devices, kernels and caches."""
     import platform
     from importlib.metadata import version
 
@@ -25,6 +25,7 @@ def info(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON ob
     import lamina
     from lamina import cache
     from lamina.data.builtin import BUILTIN, usual_places
+    from lamina.kernels.native import native
 
     folder = cache.enable()
     files = [path for path in folder.rglob("*") if path.is_file()] if folder is not None and folder.is_dir() else []
@@ -33,6 +34,7 @@ def info(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON ob
         | {name: version(name) for name in _LIBRARIES},
         "system": platform.platform(),
         "devices": [f"{device.platform}: {device.device_kind}" for device in jax.devices()],
+        "kernels": native().reason,
         "cores": psutil.cpu_count(),
         "memory": {"free": psutil.virtual_memory().available, "total": psutil.virtual_memory().total},
         "compilation_cache": {
@@ -54,6 +56,7 @@ def info(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON ob
         *facts["versions"].items(),
         ("system", facts["system"]),
         *(("device", device) for device in facts["devices"]),
+        ("kernels", facts["kernels"]),
         ("cores", str(facts["cores"])),
         ("memory", f"{memory['free'] / 1e9:.1f} GB free of {memory['total'] / 1e9:.1f}"),
         ("cache", f"{kept['folder']} ({kept['files']} files, {kept['bytes'] / 1e6:.1f} MB)" if folder else "off"),

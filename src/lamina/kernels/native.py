@@ -27,6 +27,8 @@ _TARGETS = (
     "lamina_conv_weights",
     "lamina_recurrent_forward",
     "lamina_recurrent_backward",
+    "lamina_batch_norm_forward",
+    "lamina_batch_norm_backward",
 )
 _AVX2 = 0x7  # of oneDNN's numbers for instruction sets, a mask
 
@@ -110,9 +112,7 @@ def _load() -> tuple[ctypes.CDLL, str]:
         raise _UnavailableError("Lamina was installed without a C++ compiler; install it again where there is one")
     onednn = next((place for place in _onednn_places() if place.is_file()), None)
     if onednn is None:
-        raise _UnavailableError(
-            "oneDNN is not installed (pip install onednn-cpu-gomp==2023.2.0; --target leaves it out)"
-        )
+        raise _UnavailableError("oneDNN is not installed (pip install onednn-cpu-gomp==2023.2.0, without --target)")
     try:
         dnnl = ctypes.CDLL(str(onednn))  # the library below finds it by its name, already loaded
         library = ctypes.CDLL(str(path))
@@ -122,7 +122,10 @@ def _load() -> tuple[ctypes.CDLL, str]:
         raise _UnavailableError("ours need a CPU with AVX2")
     library.lamina_conv_plan.restype = library.lamina_recurrent_plan.restype = ctypes.c_int64
     for target in _TARGETS:
-        handler = jax.ffi.pycapsule(getattr(library, target))
+        try:
+            handler = jax.ffi.pycapsule(getattr(library, target))
+        except AttributeError as error:
+            raise _UnavailableError(f"{path} is older than this Lamina; install it again") from error
         try:
             jax.ffi.register_ffi_target(target, handler, platform="cpu")
         except Exception as error:  # of jaxlib's own making: its FFI is older than the one ours were built with

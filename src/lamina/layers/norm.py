@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass
 
 import jax
@@ -10,6 +9,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from lamina.errors import ConfigError, ShapeError
+from lamina.kernels.batch_norm import batch_norm
 from lamina.kernels.precision import widened
 from lamina.layers._checks import check_floating, check_number
 from lamina.layers.base import Context, Layer, Params, Spec, State
@@ -56,58 +56,17 @@ class BatchNorm(Layer):
 
     def forward(self, params: Params, state: State, x: jax.Array, ctx: Context) -> tuple[jax.Array, State]:
         _check_input("BatchNorm", params["scale"], x)
-        wide = widened(x)
-        scale, bias, old_mean, old_var = (
-            value.astype(wide.dtype) for value in (params["scale"], params["bias"], state["mean"], state["var"])
-        )
+        dtype = jnp.float64 if x.dtype == jnp.float64 else jnp.float32
+        scale, bias = params["scale"].astype(dtype), params["bias"].astype(dtype)
         if not ctx.train or x.size == 0:
-            return _affine(wide, old_mean, scale * lax.rsqrt(old_var + self.epsilon), bias).astype(x.dtype), state
-        y, mean, var = _batch_norm(wide, scale, bias, self.epsilon)
+            mean, var = state["mean"].astype(dtype), state["var"].astype(dtype)
+            return ((widened(x) - mean) * (scale * lax.rsqrt(var + self.epsilon)) + bias).astype(x.dtype), state
+        y, mean, var = batch_norm(x, scale, bias, self.epsilon)
         running = {
             name: self.momentum * state[name] + (1 - self.momentum) * lax.stop_gradient(value).astype(jnp.float32)
             for name, value in (("mean", mean), ("var", var))
         }
-        return y.astype(x.dtype), running
-
-
-def _affine(x: jax.Array, mean: jax.Array, gain: jax.Array, bias: jax.Array) -> jax.Array:
-    return (x - mean) * gain + bias
-
-
-# The derivative is written out so that its transpose needs two passes over the batch, not four: 16 ms against 25 for
-# forward and backward on 64×32×32×64 with relu.
-@functools.partial(jax.custom_jvp, nondiff_argnums=(3,))
-def _batch_norm(
-    x: jax.Array, scale: jax.Array, bias: jax.Array, epsilon: float
-) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """The normalised x and the batch's mean and biased variance, in one pass over x.
-
-    The mean of squares loses its digits where the mean is large against the spread; any value of the channel taken
-    off first prevents it.
-    """
-    axes = tuple(range(x.ndim - 1))
-    shift = x[(0,) * (x.ndim - 1)]
-    shifted = x - shift
-    first = jnp.mean(shifted, axes)
-    var = jnp.maximum(jnp.mean(jnp.square(shifted), axes) - jnp.square(first), 0)
-    mean = first + shift
-    return _affine(x, mean, scale * lax.rsqrt(var + epsilon), bias), mean, var
-
-
-@_batch_norm.defjvp
-def _batch_norm_jvp(
-    epsilon: float, primals: tuple[jax.Array, jax.Array, jax.Array], tangents: tuple[jax.Array, jax.Array, jax.Array]
-) -> tuple[tuple[jax.Array, jax.Array, jax.Array], tuple[jax.Array, jax.Array, jax.Array]]:
-    x, scale, bias = primals
-    axes = tuple(range(x.ndim - 1))
-    y, mean, var = _batch_norm(x, scale, bias, epsilon)
-    inverse = lax.rsqrt(var + epsilon)
-    unit = (x - mean) * inverse
-    dx = tangents[0]
-    d_mean, d_unit = jnp.mean(dx, axes), jnp.mean(unit * dx, axes)
-    gain = scale * inverse
-    dy = gain * dx + unit * (tangents[1] - gain * d_unit) + (tangents[2] - gain * d_mean)
-    return (y, mean, var), (dy, d_mean, 2 * d_unit / inverse)
+        return y, running
 
 
 @dataclass(frozen=True, repr=False)

@@ -1,0 +1,234 @@
+#include "batch_norm.h"
+
+#include <algorithm>
+#include <cmath>
+#include <memory>
+
+#include "gates.h"
+#include "wide.h"
+
+namespace lamina {
+namespace {
+
+constexpr int64_t kRows = 8;      // taken together, so that sums stay in registers meanwhile
+constexpr int64_t kPiece = 256;   // rows that are summed in float32
+constexpr int64_t kBuffer = 4096; // numbers converted at a time: they stay in the first-level cache
+
+int64_t up(int64_t bytes) { return (bytes + 63) / 64 * 64; }
+
+// Sums over `rows` rows of a - shift and its square.
+LAMINA_WIDE void sums(int64_t rows, int64_t channels, const float* __restrict a, const float* __restrict shift,
+                      float* __restrict first, float* __restrict second) {
+  int64_t row = 0;
+  for (; row + kRows <= rows; row += kRows) {
+    const float* __restrict block = a + row * channels;
+    for (int64_t c = 0; c < channels; ++c) {
+      float s = 0, q = 0;
+      for (int64_t k = 0; k < kRows; ++k) {
+        const float value = block[k * channels + c] - shift[c];
+        s += value;
+        q += value * value;
+      }
+      first[c] += s;
+      second[c] += q;
+    }
+  }
+  for (; row < rows; ++row) {
+    for (int64_t c = 0; c < channels; ++c) {
+      const float value = a[row * channels + c] - shift[c];
+      first[c] += value;
+      second[c] += value * value;
+    }
+  }
+}
+
+// Sums over `rows` rows of d and of d (x - mean).
+LAMINA_WIDE void products(int64_t rows, int64_t channels, const float* __restrict d, const float* __restrict x,
+                          const float* __restrict mean, float* __restrict first, float* __restrict second) {
+  int64_t row = 0;
+  for (; row + kRows <= rows; row += kRows) {
+    const float* __restrict ds = d + row * channels;
+    const float* __restrict xs = x + row * channels;
+    for (int64_t c = 0; c < channels; ++c) {
+      float s = 0, q = 0;
+      for (int64_t k = 0; k < kRows; ++k) {
+        const float value = ds[k * channels + c];
+        s += value;
+        q += value * (xs[k * channels + c] - mean[c]);
+      }
+      first[c] += s;
+      second[c] += q;
+    }
+  }
+  for (; row < rows; ++row) {
+    for (int64_t c = 0; c < channels; ++c) {
+      const float value = d[row * channels + c];
+      first[c] += value;
+      second[c] += value * (x[row * channels + c] - mean[c]);
+    }
+  }
+}
+
+LAMINA_WIDE void affine(int64_t rows, int64_t channels, const float* __restrict x, const float* __restrict mean,
+                        const float* __restrict gain, const float* __restrict bias, float* __restrict y) {
+  for (int64_t row = 0; row < rows; ++row) {
+    for (int64_t c = 0; c < channels; ++c) {
+      y[row * channels + c] = (x[row * channels + c] - mean[c]) * gain[c] + bias[c];
+    }
+  }
+}
+
+LAMINA_WIDE void gradient(int64_t rows, int64_t channels, const float* __restrict d, const float* __restrict x,
+                          const float* __restrict mean, const float* __restrict gain, const float* __restrict slope,
+                          const float* __restrict offset, float* __restrict dx) {
+  for (int64_t row = 0; row < rows; ++row) {
+    for (int64_t c = 0; c < channels; ++c) {
+      const int64_t i = row * channels + c;
+      dx[i] = gain[c] * d[i] + slope[c] * (x[i] - mean[c]) + offset[c];
+    }
+  }
+}
+
+// Rows of an array in float32, a block at a time: as they are, or through a buffer.
+class Blocks {
+ public:
+  Blocks(bool half, int64_t channels, const void* array)
+      : half_(half), channels_(channels), array_(const_cast<void*>(array)) {
+    if (half) buffer_ = std::make_unique<float[]>(block(channels) * channels);
+  }
+  static int64_t block(int64_t channels) { return std::clamp<int64_t>(kBuffer / channels, 1, kPiece); }
+  const float* read(int64_t row, int64_t rows) {
+    if (!half_) return static_cast<const float*>(array_) + row * channels_;
+    to_float(static_cast<const uint16_t*>(array_) + row * channels_, buffer_.get(), rows * channels_);
+    return buffer_.get();
+  }
+  float* open(int64_t row) { return half_ ? buffer_.get() : static_cast<float*>(array_) + row * channels_; }
+  void close(int64_t row, int64_t rows) {
+    if (half_) from_float(buffer_.get(), static_cast<uint16_t*>(array_) + row * channels_, rows * channels_);
+  }
+
+ private:
+  bool half_;
+  int64_t channels_;
+  void* array_;
+  std::unique_ptr<float[]> buffer_;
+};
+
+// The parts of the scratch memory: for each slice two sums a channel in double and two in float32; four floats a channel.
+struct Parts {
+  Parts(const BatchNorm& norm, void* scratch) : channels(norm.channels) {
+    char* next = static_cast<char*>(scratch);
+    const auto take = [&](int64_t bytes) {
+      char* start = next;
+      next += up(bytes);
+      return start;
+    };
+    doubles = reinterpret_cast<double*>(take(norm.slices * 2 * channels * 8));
+    floats = reinterpret_cast<float*>(take(norm.slices * 2 * channels * 4));
+    for (float*& each : own) each = reinterpret_cast<float*>(take(channels * 4));
+  }
+  int64_t channels;
+  double* doubles;
+  float* floats;
+  float* own[4];
+};
+
+// For each slice of the rows, `add(first, count, a, b)` block by block; its float32 sums go over into the doubles.
+template <typename Start>
+void reduce(const BatchNorm& norm, const Schedule& schedule, const Parts& parts, const Start& start) {
+  const int64_t channels = norm.channels, block = Blocks::block(channels);
+  parallel_for(schedule, norm.slices, [&](int64_t slice) {
+    double* wide = parts.doubles + slice * 2 * channels;
+    float* narrow = parts.floats + slice * 2 * channels;
+    std::fill_n(wide, 2 * channels, 0.0);
+    auto add = start();
+    const int64_t last = norm.rows * (slice + 1) / norm.slices;
+    for (int64_t row = norm.rows * slice / norm.slices; row < last;) {
+      std::fill_n(narrow, 2 * channels, 0.0f);
+      for (const int64_t end = std::min(row + kPiece, last); row < end;) {
+        const int64_t count = std::min(block, end - row);
+        add(row, count, narrow, narrow + channels);
+        row += count;
+      }
+      for (int64_t c = 0; c < 2 * channels; ++c) wide[c] += narrow[c];
+    }
+  });
+  for (int64_t slice = 1; slice < norm.slices; ++slice) {
+    for (int64_t c = 0; c < 2 * channels; ++c) parts.doubles[c] += parts.doubles[slice * 2 * channels + c];
+  }
+}
+
+template <typename Start>
+void transform(const BatchNorm& norm, const Schedule& schedule, const Start& start) {
+  const int64_t block = Blocks::block(norm.channels);
+  parallel_for(schedule, norm.slices, [&](int64_t slice) {
+    auto run = start();
+    const int64_t last = norm.rows * (slice + 1) / norm.slices;
+    for (int64_t row = norm.rows * slice / norm.slices; row < last; row += block) run(row, std::min(block, last - row));
+  });
+}
+
+}  // namespace
+
+int64_t BatchNorm::scratch_bytes() const {
+  return up(slices * 2 * channels * 8) + up(slices * 2 * channels * 4) + 4 * up(channels * 4);
+}
+
+void BatchNorm::forward(const Schedule& schedule, const void* x, const float* scale, const float* bias, void* y,
+                        float* mean, float* var, void* scratch) const {
+  const Parts parts(*this, scratch);
+  float* shift = parts.own[0];
+  // The mean of squares loses its digits where the mean is large against the spread; any value taken off first helps.
+  std::copy_n(Blocks(half, channels, x).read(0, 1), channels, shift);
+  reduce(*this, schedule, parts, [&] {
+    return [&, source = std::make_shared<Blocks>(half, channels, x)](int64_t row, int64_t count, float* a, float* b) {
+      sums(count, channels, source->read(row, count), shift, a, b);
+    };
+  });
+  float* gain = parts.own[1];
+  for (int64_t c = 0; c < channels; ++c) {
+    const double first = parts.doubles[c] / rows;
+    const double spread = std::max(parts.doubles[channels + c] / rows - first * first, 0.0);
+    mean[c] = static_cast<float>(first + shift[c]);
+    var[c] = static_cast<float>(spread);
+    gain[c] = static_cast<float>(scale[c] / std::sqrt(spread + epsilon));
+  }
+  transform(*this, schedule, [&] {
+    return [&, source = std::make_shared<Blocks>(half, channels, x),
+            target = std::make_shared<Blocks>(half, channels, y)](int64_t row, int64_t count) {
+      affine(count, channels, source->read(row, count), mean, gain, bias, target->open(row));
+      target->close(row, count);
+    };
+  });
+}
+
+void BatchNorm::backward(const Schedule& schedule, const void* dy, const void* x, const float* scale, const float* mean,
+                         const float* var, void* dx, float* d_scale, float* d_bias, void* scratch) const {
+  const Parts parts(*this, scratch);
+  reduce(*this, schedule, parts, [&] {
+    return [&, above = std::make_shared<Blocks>(half, channels, dy),
+            source = std::make_shared<Blocks>(half, channels, x)](int64_t row, int64_t count, float* a, float* b) {
+      products(count, channels, above->read(row, count), source->read(row, count), mean, a, b);
+    };
+  });
+  float *gain = parts.own[1], *slope = parts.own[2], *offset = parts.own[3];
+  for (int64_t c = 0; c < channels; ++c) {
+    const double inverse = 1 / std::sqrt(static_cast<double>(var[c]) + epsilon);
+    const double sum = parts.doubles[c], product = parts.doubles[channels + c] * inverse;
+    d_bias[c] = static_cast<float>(sum);
+    d_scale[c] = static_cast<float>(product);
+    gain[c] = static_cast<float>(scale[c] * inverse);
+    slope[c] = static_cast<float>(-scale[c] * inverse * inverse * product / rows);
+    offset[c] = static_cast<float>(-scale[c] * inverse * sum / rows);
+  }
+  transform(*this, schedule, [&] {
+    return [&, above = std::make_shared<Blocks>(half, channels, dy), source = std::make_shared<Blocks>(half, channels, x),
+            target = std::make_shared<Blocks>(half, channels, dx)](int64_t row, int64_t count) {
+      gradient(count, channels, above->read(row, count), source->read(row, count), mean, gain, slope, offset,
+               target->open(row));
+      target->close(row, count);
+    };
+  });
+}
+
+}  // namespace lamina
