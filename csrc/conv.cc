@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <stdexcept>
+#include <unordered_map>
 
 namespace lamina {
 namespace {
@@ -48,6 +49,8 @@ Desc plain_w_desc(const Geometry& g) {
   return Desc(w_dims(g), g.type, strides);
 }
 
+Desc bias_desc(const Geometry& g) { return Desc({g.out}, memory::data_type::f32, memory::format_tag::a); }
+
 struct Made {
   dnnl::primitive primitive;
   Desc w, scratchpad;
@@ -55,18 +58,27 @@ struct Made {
 };
 
 // `w`: the layout that another slice's kernel has chosen, or an empty one.
-Made make(const Geometry& g, Direction direction, const Desc& w) {
+Made make(const Geometry& g, Direction direction, const Desc& w, Epilogue epilogue) {
   const auto x = x_desc(g), y = y_desc(g);
   const auto wanted = w.is_zero() ? Desc(w_dims(g), g.type, memory::format_tag::any) : w;
   const auto strides = space(g, &Axis::stride), low = space(g, &Axis::low), high = space(g, &Axis::high);
   auto dilation = space(g, &Axis::dilation);
   for (auto& spacing : dilation) --spacing;  // oneDNN counts the gaps
   const auto direct = dnnl::algorithm::convolution_direct;
-  const auto attributes = user_scratchpad();
+  auto attributes = user_scratchpad();
   const auto made = [](auto primitive, const auto& description, const Desc& weights) {
     return Made{primitive, weights, description.scratchpad_desc(), description.impl_info_str()};
   };
   const auto hint_w = direction == Direction::kForward ? wanted : Desc(w_dims(g), g.type, memory::format_tag::any);
+  if (epilogue != Epilogue::kNone) {
+    dnnl::post_ops after;
+    if (epilogue == Epilogue::kBiasRelu) after.append_eltwise(dnnl::algorithm::eltwise_relu, 0, 0);
+    attributes.set_post_ops(after);
+    const dnnl::convolution_forward::primitive_desc with_bias(engine(), dnnl::prop_kind::forward_inference, direct, x,
+                                                              hint_w, bias_desc(g), y, strides, dilation, low, high,
+                                                              attributes);
+    return made(dnnl::convolution_forward(with_bias), with_bias, with_bias.weights_desc());
+  }
   dnnl::convolution_forward::primitive_desc forward(engine(), dnnl::prop_kind::forward_training, direct, x, hint_w, y,
                                                     strides, dilation, low, high, attributes);
   if (direction == Direction::kForward) {
@@ -98,8 +110,8 @@ int64_t Geometry::x_elements() const { return batch * product(space(*this, &Axis
 int64_t Geometry::w_elements() const { return product(space(*this, &Axis::window)) * in / groups * out; }
 int64_t Geometry::y_elements() const { return batch * product(space(*this, &Axis::out)) * out; }
 
-Convolution::Convolution(const Geometry& g, Direction direction, int64_t slices)
-    : direction_(direction), plain_w_(plain_w_desc(g)) {
+Convolution::Convolution(const Geometry& g, Direction direction, int64_t slices, Epilogue epilogue)
+    : direction_(direction), epilogue_(epilogue), bias_(bias_desc(g)), plain_w_(plain_w_desc(g)) {
   const SingleThread single;
   const double work = static_cast<double>(g.y_elements()) * g.w_elements() / g.out;
   const int64_t useful = std::clamp<int64_t>(static_cast<int64_t>(work / kSmallestSlice), 1, std::max<int64_t>(slices, 1));
@@ -144,7 +156,7 @@ Convolution::Convolution(const Geometry& g, Direction direction, int64_t slices)
 }
 
 void Convolution::add(const Geometry& part, int64_t x_offset, int64_t y_offset) {
-  const Made made = make(part, direction_, w_);
+  const Made made = make(part, direction_, w_, epilogue_);
   if (slices_.empty()) {
     w_ = made.w;
     name_ = made.name;
@@ -160,7 +172,8 @@ void Convolution::add(const Geometry& part, int64_t x_offset, int64_t y_offset) 
   }
 }
 
-void Convolution::run(const Schedule& schedule, const void* a, const void* b, void* result, void* scratch) const {
+void Convolution::run(const Schedule& schedule, const void* a, const void* b, void* result, void* scratch,
+                      const float* bias) const {
   if (direction_ == Direction::kWeights) return run_weights(schedule, a, b, result, scratch);
   const void* w = b;
   if (w_ != plain_w_) {
@@ -176,10 +189,13 @@ void Convolution::run(const Schedule& schedule, const void* a, const void* b, vo
     const Slice& slice = slices_[i];
     const char* source = static_cast<const char*>(a) + (forward ? slice.x_offset : slice.y_offset);
     char* target = at(result, forward ? slice.y_offset : slice.x_offset);
-    slice.primitive.execute(stream(), {{forward ? DNNL_ARG_SRC : DNNL_ARG_DIFF_DST, wrap(forward ? slice.x : slice.y, source)},
-                                       {DNNL_ARG_WEIGHTS, wrap(w_, w)},
-                                       {forward ? DNNL_ARG_DST : DNNL_ARG_DIFF_SRC, wrap(forward ? slice.y : slice.x, target)},
-                                       {DNNL_ARG_SCRATCHPAD, wrap(slice.scratchpad, at(scratch, slice.scratchpad_at))}});
+    std::unordered_map<int, memory> arguments{
+        {forward ? DNNL_ARG_SRC : DNNL_ARG_DIFF_DST, wrap(forward ? slice.x : slice.y, source)},
+        {DNNL_ARG_WEIGHTS, wrap(w_, w)},
+        {forward ? DNNL_ARG_DST : DNNL_ARG_DIFF_SRC, wrap(forward ? slice.y : slice.x, target)},
+        {DNNL_ARG_SCRATCHPAD, wrap(slice.scratchpad, at(scratch, slice.scratchpad_at))}};
+    if (epilogue_ != Epilogue::kNone) arguments.emplace(DNNL_ARG_BIAS, wrap(bias_, bias));
+    slice.primitive.execute(stream(), arguments);
   });
 }
 
@@ -227,12 +243,14 @@ Geometry read_geometry(const int64_t* values, size_t count) {
   return g;
 }
 
-std::shared_ptr<const Convolution> convolution(Direction direction, const int64_t* values, size_t count) {
-  static Cache<Convolution> cache(512);
+std::shared_ptr<const Convolution> convolution(Direction direction, const int64_t* values, size_t count,
+                                               Epilogue epilogue) {
+  static Cache<Convolution>& cache = *new Cache<Convolution>(512);
   Key key(values, values + count);
   key.push_back(static_cast<int64_t>(direction));
+  key.push_back(static_cast<int64_t>(epilogue));
   return cache.get(key, [&] {
-    return std::make_shared<const Convolution>(read_geometry(values, count), direction, values[1]);
+    return std::make_shared<const Convolution>(read_geometry(values, count), direction, values[1], epilogue);
   });
 }
 

@@ -13,6 +13,9 @@ namespace lamina {
 // With y = conv(x, w): which of the three is computed from the other two (of their gradients).
 enum class Direction { kForward, kData, kWeights };
 
+// What a forward convolution does to its sums before it stores them.
+enum class Epilogue { kNone, kBias, kBiasRelu };
+
 struct Axis {
   int64_t size, out, window, stride, low, high, dilation;
 };
@@ -34,7 +37,7 @@ struct Geometry {
 class Convolution {
  public:
   // Throws dnnl::error where oneDNN has no fast kernel for it.
-  Convolution(const Geometry& geometry, Direction direction, int64_t slices);
+  Convolution(const Geometry& geometry, Direction direction, int64_t slices, Epilogue epilogue = Epilogue::kNone);
 
   // Bytes of memory that `run` needs beside its operands; the memory is aligned to 64 bytes.
   int64_t scratch_bytes() const { return scratch_bytes_; }
@@ -42,8 +45,9 @@ class Convolution {
   // oneDNN's name of the kernel.
   const std::string& name() const { return name_; }
 
-  // Forward: (x, w) -> y. Data: (dy, w) -> dx. Weights: (x, dy) -> dw.
-  void run(const Schedule& schedule, const void* a, const void* b, void* result, void* scratch) const;
+  // Forward: (x, w) -> y. Data: (dy, w) -> dx. Weights: (x, dy) -> dw. `bias`: (out), float32, with an epilogue.
+  void run(const Schedule& schedule, const void* a, const void* b, void* result, void* scratch,
+           const float* bias = nullptr) const;
 
  private:
   struct Slice {
@@ -57,6 +61,8 @@ class Convolution {
   void run_weights(const Schedule& schedule, const void* x, const void* dy, void* dw, void* scratch) const;
 
   Direction direction_;
+  Epilogue epilogue_;
+  dnnl::memory::desc bias_;
   std::vector<Slice> slices_;
   dnnl::memory::desc plain_w_, w_;  // as the caller and as the kernels have it
   dnnl::reorder reorder_;           // between the two, where they differ
@@ -66,7 +72,8 @@ class Convolution {
 };
 
 // From a cache. `values`: type (0 float32, 1 bfloat16), slices, batch, in, out, groups, then seven for each axis.
-std::shared_ptr<const Convolution> convolution(Direction direction, const int64_t* values, size_t count);
+std::shared_ptr<const Convolution> convolution(Direction direction, const int64_t* values, size_t count,
+                                               Epilogue epilogue = Epilogue::kNone);
 
 Geometry read_geometry(const int64_t* values, size_t count);
 

@@ -6,6 +6,9 @@
 namespace lamina {
 namespace {
 
+// Larger where the program was compiled on another kind of CPU.
+constexpr char kScratch[] = "its scratch memory (compile the program anew on this machine)";
+
 template <Direction direction>
 ffi::Error run(ffi::ThreadPool pool, ffi::AnyBuffer a, ffi::AnyBuffer b, ffi::Result<ffi::AnyBuffer> result,
                ffi::Result<ffi::AnyBuffer> scratch, ffi::Span<const int64_t> geometry) {
@@ -16,9 +19,25 @@ ffi::Error run(ffi::ThreadPool pool, ffi::AnyBuffer a, ffi::AnyBuffer b, ffi::Re
     expect_bytes("its first operand", a, direction == Direction::kData ? y : x);
     expect_bytes("its second operand", b, direction == Direction::kWeights ? y : w);
     expect_bytes("its result", *result, direction == Direction::kForward ? y : direction == Direction::kData ? x : w);
-    // Larger where the program was compiled on another kind of CPU.
-    expect_bytes("its scratch memory (compile the program anew on this machine)", *scratch, conv->scratch_bytes());
+    expect_bytes(kScratch, *scratch, conv->scratch_bytes());
     conv->run(pool_of(pool), a.untyped_data(), b.untyped_data(), result->untyped_data(), scratch->untyped_data());
+  });
+}
+
+ffi::Error run_with_bias(ffi::ThreadPool pool, ffi::AnyBuffer x, ffi::AnyBuffer w, ffi::AnyBuffer bias,
+                         ffi::Result<ffi::AnyBuffer> y, ffi::Result<ffi::AnyBuffer> scratch,
+                         ffi::Span<const int64_t> geometry, bool relu) {
+  return guarded("lamina convolution", [&] {
+    const auto epilogue = relu ? Epilogue::kBiasRelu : Epilogue::kBias;
+    const auto conv = convolution(Direction::kForward, geometry.begin(), geometry.size(), epilogue);
+    const Geometry g = read_geometry(geometry.begin(), geometry.size());
+    expect_bytes("its input", x, g.bytes(g.x_elements()));
+    expect_bytes("its kernel", w, g.bytes(g.w_elements()));
+    expect_bytes("its bias", bias, g.out * 4);
+    expect_bytes("its result", *y, g.bytes(g.y_elements()));
+    expect_bytes(kScratch, *scratch, conv->scratch_bytes());
+    conv->run(pool_of(pool), x.untyped_data(), w.untyped_data(), y->untyped_data(), scratch->untyped_data(),
+              static_cast<const float*>(bias.untyped_data()));
   });
 }
 
@@ -38,16 +57,28 @@ auto binding() {
 XLA_FFI_DEFINE_HANDLER_SYMBOL(lamina_conv_forward, run<Direction::kForward>, binding());
 XLA_FFI_DEFINE_HANDLER_SYMBOL(lamina_conv_data, run<Direction::kData>, binding());
 XLA_FFI_DEFINE_HANDLER_SYMBOL(lamina_conv_weights, run<Direction::kWeights>, binding());
+XLA_FFI_DEFINE_HANDLER_SYMBOL(lamina_conv_with_bias, run_with_bias,
+                              ffi::Ffi::Bind()
+                                  .Ctx<ffi::ThreadPool>()
+                                  .Arg<ffi::AnyBuffer>()
+                                  .Arg<ffi::AnyBuffer>()
+                                  .Arg<ffi::AnyBuffer>()
+                                  .Ret<ffi::AnyBuffer>()
+                                  .Ret<ffi::AnyBuffer>()
+                                  .Attr<ffi::Span<const int64_t>>("geometry")
+                                  .Attr<bool>("relu"));
 #pragma GCC visibility pop
 
 }  // namespace lamina
 
 // Bytes of scratch memory for a convolution, or -1 where oneDNN has no fast kernel for it. `name` gets the kernel's name
-// or the reason.
+// or the reason. `direction`: 0 forward, 1 data, 2 weights, 3 forward with bias, 4 forward with bias and ReLU.
 LAMINA_EXPORT int64_t lamina_conv_plan(int64_t direction, const int64_t* geometry, int64_t count, char* name,
                                        int64_t size) {
   try {
-    const auto conv = lamina::convolution(static_cast<lamina::Direction>(direction), geometry, count);
+    const auto epilogue = direction > 2 ? static_cast<lamina::Epilogue>(direction - 2) : lamina::Epilogue::kNone;
+    const auto which = direction > 2 ? lamina::Direction::kForward : static_cast<lamina::Direction>(direction);
+    const auto conv = lamina::convolution(which, geometry, count, epilogue);
     std::snprintf(name, size, "%s", conv->name().c_str());
     return conv->scratch_bytes();
   } catch (const std::exception& error) {

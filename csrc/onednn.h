@@ -17,8 +17,9 @@ namespace lamina {
 
 using Key = std::vector<int64_t>;
 
+// Never destroyed, as the caches of kernels are not: a thread may still compute while the process ends.
 inline const dnnl::engine& engine() {
-  static const dnnl::engine cpu(dnnl::engine::kind::cpu, 0);
+  static const dnnl::engine& cpu = *new dnnl::engine(dnnl::engine::kind::cpu, 0);
   return cpu;
 }
 

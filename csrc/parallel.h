@@ -48,7 +48,12 @@ inline void parallel_for(const Schedule& schedule, int64_t count, const std::fun
   auto state = std::make_shared<State>();
   state->task = &task;
   state->count = count;
-  for (int64_t i = 1; i < count; ++i) schedule([state] { state->work(); });
+  try {
+    for (int64_t i = 1; i < count; ++i) schedule([state] { state->work(); });
+  } catch (...) {
+    // No memory for more: the caller does what nobody else takes. Tasks handed out already refer to `task`, so that
+    // nothing may leave here before all are done.
+  }
   state->work();
   // Slices end almost together: sleeping at once would cost more than the wait.
   for (int spins = 0; state->done.load() < count && spins < 2000; ++spins) std::this_thread::yield();

@@ -207,7 +207,7 @@ Sequences read_sequences(const int64_t* values, size_t count) {
 }
 
 std::shared_ptr<const Recurrence> recurrence(bool backward, const int64_t* values, size_t count) {
-  static Cache<Recurrence> cache(128);
+  static Cache<Recurrence>& cache = *new Cache<Recurrence>(128);
   Key key(values, values + count);
   key.push_back(backward);
   return cache.get(key, [&] { return std::make_shared<const Recurrence>(read_sequences(values, count), backward, values[1]); });

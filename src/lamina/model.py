@@ -16,6 +16,7 @@ import numpy as np
 from lamina import heads, modelfile
 from lamina.data.base import ArraySplit, ClassTarget, Preprocessing, Split, Target
 from lamina.errors import DataError
+from lamina.evaluation import fold
 from lamina.layers import Layer
 from lamina.layers.base import Params, State
 from lamina.metrics import Interval
@@ -74,22 +75,24 @@ class Model:
     card: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property
-    def _forward(self) -> Any:
+    def _folded(self) -> tuple[Any, Params, State]:
+        """A compiled function of weights, state and encoded inputs, and the weights and state that go into it."""
         network = heads.logits_network(self.network, self.target)
+        folded = fold(network, self.params, self.state)
 
         @jax.jit
         def forward(params: Params, state: State, x: Any) -> jax.Array:
-            outputs, _ = network.apply(params, state, self.preprocessing.transform(x))
+            outputs, _ = folded[0].apply(params, state, self.preprocessing.transform(x))
             return jnp.asarray(outputs, jnp.float32)
 
-        return forward
+        return forward, *folded[1:]
 
     def outputs(self, split: Split, batch_size: int = 256) -> np.ndarray:
         """The network's raw outputs (logits, or standardised values) for a split, ``(n, units)`` float32.
 
         Reading and decoding the next batch overlaps with the computation of this one.
         """
-        return run_batches(self._forward, self.params, self.state, split, batch_size)
+        return run_batches(*self._folded, split, batch_size)
 
     def predict(self, x: Any, batch_size: int = 256) -> Predictions:
         """Answer for raw inputs: arrays, picture files, a data frame: what the model's preprocessing takes.

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from lamina.errors import ConfigError, ShapeError
 from lamina.kernels.conv_primitive import DATA_GRADIENT, FORWARD, out_size
 
-__all__ = ["conv", "conv_transpose", "resolve_padding", "transposed_size"]
+__all__ = ["Ints", "Padding", "conv", "conv_transpose", "per_axis", "resolve_padding", "transposed_size"]
 
 Pairs: TypeAlias = tuple[tuple[int, int], ...]
 Ints: TypeAlias = int | Sequence[int]
@@ -58,7 +58,7 @@ def conv(
             f"conv with groups={groups} expects a kernel with {x.shape[-1]} / {groups} input channels and a multiple "
             f"of {groups} output channels, got x {x.shape} and kernel {kernel.shape}."
         )
-    step, spacing = _per_axis(strides, rank, "strides"), _per_axis(dilation, rank, "dilation")
+    step, spacing = per_axis(strides, rank, "strides"), per_axis(dilation, rank, "dilation")
     pads = resolve_padding(padding, x.shape[1:-1], kernel.shape[:-2], step, spacing)
     out = out_size(x.shape[1:-1], kernel.shape[:-2], step, pads, spacing)
     if min(out) < 1:
@@ -97,7 +97,7 @@ def conv_transpose(
             f"conv_transpose expects x (batch, *space, channels) and a kernel (*window, channels, out) of its rank "
             f"and dtype, got {x.shape} {x.dtype} and {kernel.shape} {kernel.dtype}."
         )
-    step, spacing = _per_axis(strides, rank, "strides"), _per_axis(dilation, rank, "dilation")
+    step, spacing = per_axis(strides, rank, "strides"), per_axis(dilation, rank, "dilation")
     window = kernel.shape[:-2]
     size = transposed_size(x.shape[1:-1], window, step, padding, spacing)
     if min(size) < 1:
@@ -114,7 +114,7 @@ def transposed_size(
 ) -> tuple[int, ...]:
     """Output size of `conv_transpose` along the axes of space."""
     rank = len(size)
-    step, spacing = _per_axis(strides, rank, "strides"), _per_axis(dilation, rank, "dilation")
+    step, spacing = per_axis(strides, rank, "strides"), per_axis(dilation, rank, "dilation")
     reach = [(k - 1) * d + 1 for k, d in zip(window, spacing, strict=True)]
     if padding == "SAME":
         return tuple(n * s for n, s in zip(size, step, strict=True))
@@ -150,7 +150,8 @@ def resolve_padding(
     return tuple((int(pair[0]), int(pair[1])) for pair in both)
 
 
-def _per_axis(value: Ints, rank: int, name: str) -> tuple[int, ...]:
+def per_axis(value: Ints, rank: int, name: str) -> tuple[int, ...]:
+    """A size for each axis of space."""
     values = (value,) * rank if isinstance(value, int) else tuple(int(v) for v in value)
     if len(values) != rank or min(values) < 1:
         raise ConfigError(f"{name} needs one positive int for each of {rank} axes. Received: {name}={value!r}.")

@@ -20,11 +20,11 @@ from jax.interpreters import ad, batching, mlir
 
 from lamina.kernels import conv_portable, native
 
-__all__ = ["DATA_GRADIENT", "FORWARD", "WEIGHT_GRADIENT", "out_size", "plan"]
+__all__ = ["DATA_GRADIENT", "FORWARD", "WEIGHT_GRADIENT", "Pairs", "out_size", "plan"]
 
 Pairs: TypeAlias = tuple[tuple[int, int], ...]
 
-_DIRECTIONS = ("forward", "data", "weights")
+_DIRECTIONS = ("forward", "data", "weights", "forward with bias", "forward with bias and relu")
 _TYPES = {"float32": 0, "bfloat16": 1}
 _STATIC = ("strides", "padding", "dilation", "groups")
 
@@ -51,7 +51,7 @@ def plan(
     """The compiled kernel for a convolution, and the description that it is called with.
 
     Args:
-        direction: "forward", "data" or "weights".
+        direction: "forward", "data", "weights", "forward with bias" or "forward with bias and relu".
         x, kernel, y: arrays or specs: what goes in, the window's weights, what comes out (or their gradients).
     """
     dtype = jnp.dtype(x.dtype).name

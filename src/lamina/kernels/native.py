@@ -25,6 +25,7 @@ _TARGETS = (
     "lamina_conv_forward",
     "lamina_conv_data",
     "lamina_conv_weights",
+    "lamina_conv_with_bias",
     "lamina_recurrent_forward",
     "lamina_recurrent_backward",
     "lamina_batch_norm_forward",

@@ -1,0 +1,98 @@
+"""Folding for evaluation: the same function, with fewer layers."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import lamina as lm
+from lamina.evaluation import fold
+from lamina.kernels import conv, native
+from lamina.kernels.conv_with_bias import conv_with_bias
+
+
+def norm_error(ours, theirs):
+    return np.linalg.norm(np.asarray(ours, np.float64) - theirs) / np.linalg.norm(theirs)
+
+
+def made(network, shape):
+    """Weights and running statistics that are not those of the start."""
+    params, state = network.init(jax.random.key(0), shape)
+    leaves, tree = jax.tree.flatten((params, state))
+    keys = jax.random.split(jax.random.key(1), len(leaves))
+    moved = [leaf + 0.3 * jax.random.uniform(key, leaf.shape) for leaf, key in zip(leaves, keys, strict=True)]
+    return jax.tree.unflatten(tree, moved)
+
+
+def block(filters, strides=1):
+    return lm.Sequential(
+        *(lm.Conv(filters, 3, strides=strides, use_bias=False), lm.BatchNorm(), lm.relu),
+        *(lm.Conv(filters, 3), lm.BatchNorm(epsilon=1e-3)),
+    )
+
+
+NETWORKS = {
+    "residual": lm.Sequential(
+        *(lm.Conv(8, 5, strides=2, use_bias=False), lm.BatchNorm(), lm.relu, lm.MaxPool(2)),
+        lm.Residual(block(8)),
+        lm.relu,
+        lm.Residual(block(12, 2), lm.Sequential(lm.Conv(12, 1, strides=2, use_bias=False), lm.BatchNorm())),
+        *(lm.relu, lm.GlobalAvgPool(), lm.Dense(6, use_bias=False), lm.BatchNorm(), lm.Dropout(0.5), lm.Dense(4)),
+    ),
+    "branches": lm.Sequential(
+        stem=lm.Conv(6, 3),
+        act=lm.relu,
+        branches=lm.Parallel(
+            a=lm.Sequential(lm.Conv(4, 1), lm.BatchNorm(), lm.tanh),
+            b=lm.Sequential(lm.BatchNorm(), lm.relu, lm.Conv(3, 3, groups=3), lm.relu, lm.relu),
+        ),
+        depthwise=lm.Conv(7, 3, groups=7, use_bias=False),
+        head=lm.Flatten(),
+    ),
+    "nothing to fold": lm.Sequential(lm.Flatten(), lm.Dense(5), lm.relu, lm.LayerNorm()),
+}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+def test_the_folded_network_is_the_same_function(name, dtype):
+    network = NETWORKS[name]
+    params, state = made(network, (16, 18, 3))
+    x = jnp.asarray(np.random.default_rng(0).standard_normal((3, 16, 18, 3)), jnp.float32)
+    want, _ = network.apply(params, state, x)
+    folded, own_params, own_state = fold(network, params, state)
+    got, _ = jax.jit(folded.apply)(own_params, own_state, x.astype(dtype))
+    assert got.dtype == dtype
+    assert norm_error(got.astype(jnp.float32), want) < (2e-6 if dtype == jnp.float32 else 3e-2)
+
+
+def test_norms_and_activations_are_gone_where_they_can_be():
+    network = NETWORKS["residual"]
+    folded, params, _ = fold(network, *made(network, (16, 18, 3)))
+    assert [name for name, _ in folded.layers] == ["0", "3", "4", "5", "6", "7", "8", "9", "11", "12"]
+    assert set(params["0"]) == {"kernel", "bias"}
+    kinds = [type(part).__name__ for _, part in folded.parts()]
+    assert "BatchNorm" not in kinds
+    assert kinds.count("Relu") == 2  # after the sums, which are no convolutions
+
+
+@pytest.mark.parametrize("relu", [False, True])
+@pytest.mark.parametrize("batch", [1, 4])
+def test_bias_and_relu_in_the_convolution(relu, batch):
+    rng = np.random.default_rng(0)
+    x, w, b = (jnp.asarray(rng.standard_normal(s), jnp.float32) for s in ((batch, 31, 29, 8), (3, 3, 8, 16), (16,)))
+    got = jax.jit(lambda *args: conv_with_bias(*args, relu=relu, strides=2, padding=((1, 0), (2, 1))))(x, w, b)
+    want = conv(x, w, 2, ((1, 0), (2, 1))) + b
+    assert norm_error(got, np.asarray(jnp.maximum(want, 0) if relu else want)) < 1e-6
+
+
+def test_a_cpu_program_stores_them_together_and_others_do_not():
+    if native.native().library is None:
+        pytest.skip(native.native().reason)
+    shapes = [jax.ShapeDtypeStruct(s, jnp.float32) for s in ((2, 31, 29, 8), (3, 3, 8, 16), (16,))]
+    program = jax.jit(lambda *args: conv_with_bias(*args, relu=True))
+    assert "lamina_conv_with_bias" in program.lower(*shapes).as_text()
+    for platform in ("cuda", "tpu"):
+        assert "lamina_conv" not in jax.export.export(program, platforms=[platform])(*shapes).mlir_module()
