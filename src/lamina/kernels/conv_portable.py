@@ -27,6 +27,8 @@ def forward(
     groups: int,
 ) -> jax.Array:
     """Y from (x, kernel)."""
+    if _is_product(kernel.shape[:-2], strides, padding, groups):
+        return x @ kernel.reshape(kernel.shape[-2:])
     return lax.conv_general_dilated(
         x,
         kernel,
@@ -51,6 +53,8 @@ def data_gradient(
     """Dx ``(batch, *size, channels)`` from (dy, kernel)."""
     rank = len(strides)
     window = kernel.shape[:rank]
+    if _is_product(window, strides, padding, groups):
+        return dy @ kernel.reshape(kernel.shape[-2:]).T
     per_group, out = kernel.shape[rank:]
     turned = jnp.flip(kernel, tuple(range(rank))).reshape(*window, per_group, groups, out // groups)
     turned = jnp.swapaxes(turned, -1, -3).reshape(*window, out // groups, groups * per_group)
@@ -83,6 +87,9 @@ def weight_gradient(
 ) -> jax.Array:
     """Dw ``(*window, in / groups, out)`` from (x, dy)."""
     rank = len(strides)
+    if _is_product(window, strides, padding, groups):
+        dw = x.reshape(-1, x.shape[-1]).T @ dy.reshape(-1, dy.shape[-1])
+        return dw.reshape(*window, *dw.shape)
     space = tuple(range(1, rank + 1))
     pads = []
     for n, k, o, s, (lo, _), d in zip(x.shape[1:-1], window, dy.shape[1:-1], strides, padding, dilation, strict=True):
@@ -98,6 +105,11 @@ def weight_gradient(
         batch_group_count=groups,
     )
     return dw.transpose(*space, 0, rank + 1)
+
+
+def _is_product(window: tuple[int, ...], strides: tuple[int, ...], padding: Pairs, groups: int) -> bool:
+    """Whether the convolution is a matrix product, for which compilers have more and better kernels."""
+    return groups == 1 and set(window) == set(strides) == {1} and not any(map(any, padding))
 
 
 def _channels_last(rank: int) -> lax.ConvDimensionNumbers:

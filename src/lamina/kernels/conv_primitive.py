@@ -20,7 +20,7 @@ from jax.interpreters import ad, batching, mlir
 
 from lamina.kernels import conv_portable, native
 
-__all__ = ["DATA_GRADIENT", "FORWARD", "WEIGHT_GRADIENT", "Pairs", "out_size", "plan"]
+__all__ = ["DATA_GRADIENT", "FORWARD", "WEIGHT_GRADIENT", "out_size", "plan"]
 
 Pairs: TypeAlias = tuple[tuple[int, int], ...]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
 import jax
@@ -12,7 +11,7 @@ from jax import lax
 
 from lamina.kernels import conv_portable, native
 from lamina.kernels.conv import Ints, Padding, per_axis, resolve_padding
-from lamina.kernels.conv_primitive import Pairs, out_size, plan
+from lamina.kernels.conv_primitive import out_size, plan
 
 __all__ = ["conv_with_bias"]
 
@@ -45,7 +44,12 @@ def conv_with_bias(
     result = jax.ShapeDtypeStruct((x.shape[0], *size, kernel.shape[-1]), x.dtype)
     direction = "forward with bias and relu" if relu else "forward with bias"
     found, geometry = plan(direction, x, kernel, result, **options)
-    portable = functools.partial(_portable, relu=relu, **options)
+
+    def portable(x: jax.Array, kernel: jax.Array, bias: jax.Array) -> jax.Array:
+        y = conv_portable.forward(x, kernel, **options)
+        y = y + bias.astype(y.dtype)
+        return jnp.maximum(y, 0) if relu else y
+
     if found.scratch < 0:
         return portable(x, kernel, bias)
 
@@ -57,19 +61,3 @@ def conv_with_bias(
         return y  # type: ignore[no-any-return]
 
     return lax.platform_dependent(x, kernel, bias, cpu=ours, default=portable)  # type: ignore[no-any-return]
-
-
-def _portable(
-    x: jax.Array,
-    kernel: jax.Array,
-    bias: jax.Array,
-    *,
-    relu: bool,
-    strides: tuple[int, ...],
-    padding: Pairs,
-    dilation: tuple[int, ...],
-    groups: int,
-) -> jax.Array:
-    y = conv_portable.forward(x, kernel, strides=strides, padding=padding, dilation=dilation, groups=groups)
-    y = y + bias.astype(y.dtype)
-    return jnp.maximum(y, 0) if relu else y

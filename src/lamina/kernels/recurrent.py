@@ -24,6 +24,7 @@ from jax import lax
 
 from lamina.errors import ShapeError
 from lamina.kernels import native
+from lamina.kernels.matmul import matmul
 from lamina.kernels.precision import widened
 
 __all__ = ["GATES", "Cell", "plan", "recurrent"]
@@ -145,8 +146,7 @@ def _backward(cell: Cell, operands: Arrays, kept: Arrays, gradients: tuple[jax.A
         scaled = d_projected[..., 2 * units :] * saved[..., :units]
         ds = jnp.concatenate([d_projected[..., : 2 * units], scaled], axis=-1)
     before = jnp.concatenate([h0[:, None], outputs[:, :-1]], axis=1)
-    sums = widened(ds).dtype
-    d_kernel = jnp.einsum("btu,btg->ug", before, ds, preferred_element_type=sums).astype(kernel.dtype)
+    (d_kernel,) = jax.vjp(functools.partial(matmul, before), kernel)[1](ds)
     d_bias = jnp.sum(widened(ds), axis=(0, 1)).astype(bias.dtype)
     return d_projected, d_kernel, d_bias, d_h0.astype(h0.dtype), d_c0.astype(c0.dtype)
 

@@ -8,6 +8,7 @@ import jax
 
 from lamina.errors import ShapeError
 from lamina.initializers import HeNormal, Initializer, Zeros
+from lamina.kernels.matmul import matmul
 from lamina.layers._checks import check_floating, check_whole
 from lamina.layers.base import Context, Layer, Params, Spec, State, spec
 
@@ -60,7 +61,7 @@ class Dense(Layer):
                 f"Dense expects {kernel.shape[0]} inputs on the last axis, got shape {tuple(x.shape)}.",
                 "Put Flatten() before it, or initialise the network with the shape you feed it.",
             )
-        y = x @ kernel
+        y = matmul(x, kernel)
         if self.use_bias:
             y = y + params["bias"].astype(x.dtype)
         return y, state

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from lamina.errors import ShapeError
 from lamina.initializers import GlorotUniform, Initializer, Orthogonal, Zeros
+from lamina.kernels.matmul import matmul
 from lamina.kernels.precision import widened
 from lamina.kernels.recurrent import GATES, Cell, recurrent
 from lamina.layers._checks import check_floating, check_number, check_whole
@@ -71,7 +72,7 @@ class _Recurrent(Layer):
                 f"{who} was made for sequences (batch, steps, {kernel.shape[0]}), got shape {tuple(x.shape)}.",
                 "Feed it the shape that the network was initialised with.",
             )
-        projected = x @ kernel
+        projected = matmul(x, kernel)
         if len(self.biases) > 1:
             projected = projected + params[self.biases[0]].astype(x.dtype)
         h0 = jnp.zeros((x.shape[0], self.units), x.dtype)
