@@ -4,6 +4,8 @@
 #include <stdexcept>
 #include <unordered_map>
 
+#include "conv_taps.h"
+
 namespace lamina {
 namespace {
 
@@ -12,6 +14,9 @@ using Desc = memory::desc;
 using Dims = memory::dims;
 
 constexpr double kSmallestSlice = 1e6;  // multiply-adds: below, waking another thread costs more than it saves
+
+constexpr int64_t kSmallestReorder = 1 << 18;  // bytes, for the same reason
+constexpr int64_t kChannelBlock = 64;          // no kernel's layout has larger blocks of output channels
 
 Desc channels_last(int64_t batch, const std::vector<int64_t>& space, int64_t channels, memory::data_type type) {
   Dims dims{batch, channels}, strides(space.size() + 2);
@@ -113,6 +118,12 @@ int64_t Geometry::y_elements() const { return batch * product(space(*this, &Axis
 Convolution::Convolution(const Geometry& g, Direction direction, int64_t slices, Epilogue epilogue)
     : direction_(direction), epilogue_(epilogue), bias_(bias_desc(g)), plain_w_(plain_w_desc(g)) {
   const SingleThread single;
+  if (direction == Direction::kWeights && TapProducts::faster(g)) {
+    taps_ = std::make_shared<const TapProducts>(g, slices);
+    name_ = taps_->name();
+    scratch_bytes_ = taps_->scratch_bytes();
+    return;
+  }
   const double work = static_cast<double>(g.y_elements()) * g.w_elements() / g.out;
   const int64_t useful = std::clamp<int64_t>(static_cast<int64_t>(work / kSmallestSlice), 1, std::max<int64_t>(slices, 1));
   const int64_t by_batch = std::min(useful, g.batch);
@@ -140,19 +151,41 @@ Convolution::Convolution(const Geometry& g, Direction direction, int64_t slices,
       add(slice, first * x_example + (rows > 1 ? inside * x_row : 0), first * y_example + (rows > 1 ? top * y_row : 0));
     }
   }
-  const bool from_plain = direction != Direction::kWeights;
   if (w_ != plain_w_) {
-    const dnnl::reorder::primitive_desc description(engine(), from_plain ? plain_w_ : w_, engine(),
-                                                    from_plain ? w_ : plain_w_, user_scratchpad());
-    reorder_ = dnnl::reorder(description);
-    reorder_scratchpad_ = description.scratchpad_desc();
-    reorder_at_ = scratch_bytes_;
-    scratch_bytes_ += aligned(reorder_scratchpad_.get_size());
-    if (from_plain) {
+    add_reorders(useful);
+    if (direction != Direction::kWeights) {
       w_at_ = scratch_bytes_;
       scratch_bytes_ += aligned(w_.get_size());
     }
   }
+}
+
+void Convolution::add_reorders(int64_t slices) {
+  const bool from_plain = direction_ != Direction::kWeights;
+  const Dims whole = w_.get_dims();
+  const int64_t blocks = std::max<int64_t>(whole[0] / kChannelBlock, 1);
+  const int64_t parts = std::clamp<int64_t>(w_.get_size() / kSmallestReorder, 1, std::min(slices, blocks));
+  for (int64_t part = 0; part < parts; ++part) {
+    Dims dims = whole, offsets(whole.size(), 0);
+    offsets[0] = blocks * part / parts * kChannelBlock;
+    dims[0] = (part + 1 == parts ? whole[0] : blocks * (part + 1) / parts * kChannelBlock) - offsets[0];
+    const Desc plain = parts == 1 ? plain_w_ : plain_w_.submemory_desc(dims, offsets);
+    const Desc packed = parts == 1 ? w_ : w_.submemory_desc(dims, offsets);
+    const Desc &from = from_plain ? plain : packed, &to = from_plain ? packed : plain;
+    const dnnl::reorder::primitive_desc description(engine(), from, engine(), to, user_scratchpad());
+    reorders_.push_back({dnnl::reorder(description), from, to, description.scratchpad_desc(), scratch_bytes_});
+    scratch_bytes_ += aligned(description.scratchpad_desc().get_size());
+  }
+}
+
+void Convolution::reorder(const Schedule& schedule, const void* from, void* to, void* scratch) const {
+  parallel_for(schedule, static_cast<int64_t>(reorders_.size()), [&](int64_t i) {
+    const SingleThread single;
+    const Reorder& part = reorders_[i];
+    part.primitive.execute(stream(), {{DNNL_ARG_FROM, wrap(part.from, from)},
+                                      {DNNL_ARG_TO, wrap(part.to, to)},
+                                      {DNNL_ARG_SCRATCHPAD, wrap(part.scratchpad, at(scratch, part.at))}});
+  });
 }
 
 void Convolution::add(const Geometry& part, int64_t x_offset, int64_t y_offset) {
@@ -177,10 +210,7 @@ void Convolution::run(const Schedule& schedule, const void* a, const void* b, vo
   if (direction_ == Direction::kWeights) return run_weights(schedule, a, b, result, scratch);
   const void* w = b;
   if (w_ != plain_w_) {
-    const SingleThread single;
-    reorder_.execute(stream(), {{DNNL_ARG_FROM, wrap(plain_w_, b)},
-                                {DNNL_ARG_TO, wrap(w_, at(scratch, w_at_))},
-                                {DNNL_ARG_SCRATCHPAD, wrap(reorder_scratchpad_, at(scratch, reorder_at_))}});
+    reorder(schedule, b, at(scratch, w_at_), scratch);
     w = at(scratch, w_at_);
   }
   const bool forward = direction_ == Direction::kForward;
@@ -200,6 +230,7 @@ void Convolution::run(const Schedule& schedule, const void* a, const void* b, vo
 }
 
 void Convolution::run_weights(const Schedule& schedule, const void* x, const void* dy, void* dw, void* scratch) const {
+  if (taps_) return taps_->run(schedule, x, dy, dw, scratch);
   const bool direct = w_ == plain_w_;
   const auto partial = [&](const Slice& slice) {
     return direct && &slice == &slices_[0] ? static_cast<char*>(dw) : at(scratch, slice.partial_at);
@@ -225,12 +256,7 @@ void Convolution::run_weights(const Schedule& schedule, const void* x, const voi
       }
     });
   }
-  if (!direct) {
-    const SingleThread single;
-    reorder_.execute(stream(), {{DNNL_ARG_FROM, wrap(w_, sum)},
-                                {DNNL_ARG_TO, wrap(plain_w_, dw)},
-                                {DNNL_ARG_SCRATCHPAD, wrap(reorder_scratchpad_, at(scratch, reorder_at_))}});
-  }
+  if (!direct) reorder(schedule, sum, dw, scratch);
 }
 
 Geometry read_geometry(const int64_t* values, size_t count) {

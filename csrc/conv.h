@@ -32,6 +32,8 @@ struct Geometry {
   int64_t bytes(int64_t elements) const { return elements * dnnl::memory::data_type_size(type); }
 };
 
+class TapProducts;
+
 // One convolution in one direction, cut into slices that threads share. The number of slices fixes the order of every
 // sum, so that the result does not depend on how many threads there are.
 class Convolution {
@@ -57,17 +59,26 @@ class Convolution {
     int64_t scratchpad_at, partial_at;
   };
 
+  // A part of the weights on the way between the caller's layout and the kernels'.
+  struct Reorder {
+    dnnl::reorder primitive;
+    dnnl::memory::desc from, to, scratchpad;
+    int64_t at;
+  };
+
   void add(const Geometry& part, int64_t x_offset, int64_t y_offset);
+  void add_reorders(int64_t slices);
+  void reorder(const Schedule& schedule, const void* from, void* to, void* scratch) const;
   void run_weights(const Schedule& schedule, const void* x, const void* dy, void* dw, void* scratch) const;
 
   Direction direction_;
   Epilogue epilogue_;
+  std::shared_ptr<const TapProducts> taps_;  // for a weight gradient that is computed by it
   dnnl::memory::desc bias_;
   std::vector<Slice> slices_;
-  dnnl::memory::desc plain_w_, w_;  // as the caller and as the kernels have it
-  dnnl::reorder reorder_;           // between the two, where they differ
-  dnnl::memory::desc reorder_scratchpad_;
-  int64_t w_at_ = 0, reorder_at_ = 0, scratch_bytes_ = 0;
+  dnnl::memory::desc plain_w_, w_;        // as the caller and as the kernels have it
+  std::vector<Reorder> reorders_;         // between the two; none where they are the same
+  int64_t w_at_ = 0, scratch_bytes_ = 0;
   std::string name_;
 };
 

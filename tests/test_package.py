@@ -5,10 +5,13 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import importlib.util
+import json
 import os
 import pkgutil
+import platform
 import re
 import shutil
+import site
 import subprocess
 import sys
 import tomllib
@@ -25,10 +28,16 @@ from sklearn.datasets import load_digits
 import lamina as lm
 import lamina.layers
 from lamina import config
+from lamina.kernels import native
 
 ROOT = Path(__file__).parents[1]
 MODULES = sorted(module.name for module in pkgutil.walk_packages(lm.__path__, "lamina."))
-PUBLIC_MODULES = [name for name in MODULES if not any(part.startswith("_") for part in name.split("."))]
+PUBLIC_MODULES = [
+    name
+    for name in MODULES
+    # The compiled kernels end like an extension module and are none.
+    if not any(part.startswith("_") for part in name.split(".")) and not name.endswith(".liblamina_kernels")
+]
 HEAVY = {"PIL", "matplotlib", "optax", "polars", "rich", "sklearn", "typer"}
 
 
@@ -106,13 +115,20 @@ def test_the_bundled_digits_are_the_uci_test_part() -> None:
         assert digits["images"].dtype == digits["labels"].dtype == np.uint8
 
 
+LIBRARY = "lamina/kernels/liblamina_kernels.so"
+COMPILES = sys.platform == "linux" and platform.machine() == "x86_64" and any(map(shutil.which, ("c++", "g++")))
+
+
 def build_wheel(folder: Path, **environment: str) -> tuple[Path, str]:
     """Build the wheel from a copy of the sources; returns its path and what the build said."""
     sources = folder / "sources"
-    kept = shutil.ignore_patterns("__pycache__", "*.pyc")
-    shutil.copytree(ROOT / "src", sources / "src", ignore=kept)
+    kept = shutil.ignore_patterns("__pycache__", "*.pyc", "*.so")
+    for name in ("csrc", "src"):
+        shutil.copytree(ROOT / name, sources / name, ignore=kept)
     for name in ("CMakeLists.txt", "LICENSE", "README.md", "pyproject.toml"):
         shutil.copy(ROOT / name, sources)
+    for stray in (LIBRARY, "lamina/kernels/other.so"):
+        (sources / "src" / stray).write_bytes(b"a developer's own build")
     command = [sys.executable, "-m", "pip", "wheel", "-v", "--no-deps", "--no-build-isolation", "--no-index"]
     done = subprocess.run(
         [*command, "--wheel-dir", str(folder), str(sources)],
@@ -126,29 +142,105 @@ def build_wheel(folder: Path, **environment: str) -> tuple[Path, str]:
     return wheel, done.stdout + done.stderr
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("compiler", ["working", "missing"])
-def test_the_wheel_is_whole_with_and_without_a_compiler(compiler: str, tmp_path: Path) -> None:
-    if compiler == "missing":
-        wheel, said = build_wheel(tmp_path, CXX=str(tmp_path / "no-such-compiler"))
-        assert "retrying due to override" in said
-    else:
-        if not any(map(shutil.which, ("c++", "g++", "clang++"))):
-            pytest.skip("this machine has no C++ compiler")
-        wheel, said = build_wheel(tmp_path)
-        assert "retrying due to override" not in said
-    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
-    assert wheel.name == f"lamina-{version}-py3-none-any.whl"
-    held = set(zipfile.ZipFile(wheel).namelist())
+def check_contents(wheel: Path, version: str, *built: str) -> None:
+    names = zipfile.ZipFile(wheel).namelist()
+    held = set(names)
+    assert len(names) == len(held)
     package = {
         path.relative_to(ROOT / "src").as_posix()
         for path in (ROOT / "src" / "lamina").rglob("*")
-        if path.is_file() and "__pycache__" not in path.parts
+        if path.is_file() and "__pycache__" not in path.parts and path.suffix != ".so"
     }
     info = f"lamina-{version}.dist-info/"
-    assert {name for name in held if not name.startswith(info)} == package
+    assert {name for name in held if not name.startswith(info)} == package | set(built)
     assert {"lamina/py.typed", "lamina/data/digits.npz", "lamina/data/SOURCES.md"} <= held
     assert {f"{info}entry_points.txt", f"{info}licenses/LICENSE"} <= held
+
+
+@pytest.mark.slow
+def test_the_wheel_without_a_compiler_is_pure(tmp_path: Path) -> None:
+    wheel, said = build_wheel(tmp_path, CXX=str(tmp_path / "no-such-compiler"))
+    assert not COMPILES or "retrying due to override" in said
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert wheel.name == f"lamina-{version}-py3-none-any.whl"
+    check_contents(wheel, version)
+
+
+LOADS = """
+import json, os
+assert "LD_LIBRARY_PATH" not in os.environ
+import jax, lamina
+from lamina.kernels import conv, native
+y = conv(jax.numpy.ones((1, 5, 5, 1)), jax.numpy.ones((3, 3, 1, 1)), padding="VALID")
+found = native.native()
+library = None if found.library is None else found.library._name
+print(json.dumps([lamina.__file__, library, found.reason, float(y.sum())]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not COMPILES, reason="no C++ compiler, or not Linux on x86-64")
+def test_the_wheel_with_a_compiler_holds_the_kernels_and_finds_them_where_it_is_installed(tmp_path: Path) -> None:
+    wheel, said = build_wheel(tmp_path)
+    assert "retrying due to override" not in said
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert wheel.name == f"lamina-{version}-py3-none-linux_x86_64.whl"
+    check_contents(wheel, version, LIBRARY)
+    assert zipfile.ZipFile(wheel).read(LIBRARY)[:4] == b"\x7fELF"
+
+    folder = tmp_path / "installed"
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--target", str(folder)]
+    subprocess.run([*command, str(wheel)], check=True, capture_output=True)
+    # Without `site`, whose .pth files would put an editable installation first; and nothing on PATH.
+    passed = {name: value for name, value in os.environ.items() if not name.startswith(("LAMINA_", "LD_"))}
+    passed |= {"PYTHONPATH": os.pathsep.join(map(str, (folder, *site.getsitepackages()))), "PATH": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", LOADS], env=passed, cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    package, library, reason, total = json.loads(done.stdout)
+    assert Path(package) == folder / "lamina" / "__init__.py"
+    assert total == 81.0
+    if native.native().library is not None:  # else neither here: no oneDNN, or a CPU without AVX2
+        assert library == str(folder / LIBRARY), reason
+
+
+@pytest.mark.parametrize(
+    ("packages", "library"),
+    [
+        ("env/lib/python3.12/site-packages", "env/lib"),
+        ("home/.local/lib/python3.12/site-packages", "home/.local/lib"),  # pip --user
+        ("usr/local/lib/python3.12/dist-packages", "usr/local/lib"),
+        ("prefix/lib64/python3.12/site-packages", "prefix/lib"),  # pip --prefix
+        ("target", "target/lib"),  # --target, as uv lays it out
+        ("elsewhere", "env/lib"),  # a folder on PYTHONPATH, all else in the environment
+        ("elsewhere", "home/.local/lib"),
+    ],
+)
+def test_onednn_is_found_in_every_layout(
+    packages: str, library: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nothing(distribution: str) -> list[importlib.metadata.PackagePath]:
+        raise importlib.metadata.PackageNotFoundError(distribution)
+
+    monkeypatch.setattr(importlib.metadata, "files", nothing)
+    monkeypatch.setattr(native, "__file__", str(tmp_path / packages / "lamina" / "kernels" / "native.py"))
+    monkeypatch.setattr(sys, "prefix", str(tmp_path / "env"))
+    monkeypatch.setattr(site, "getuserbase", lambda: str(tmp_path / "home" / ".local"))
+    places = list(native._onednn_places())
+    assert tmp_path / library / "libdnnl.so.3" in places
+    # Not in folders above, which may be everybody's to write into.
+    assert tmp_path.parent / "lib" / "libdnnl.so.3" not in places
+    assert tmp_path / "lib" / "libdnnl.so.3" not in places
+
+
+def test_onednn_is_found_by_its_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    info = tmp_path / "lib" / "python" / "onednn_cpu_gomp-2023.2.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: onednn-cpu-gomp\nVersion: 2023.2.0\n")
+    (info / "RECORD").write_text("../libdnnl.so,,\n../libdnnl.so.3,,\n../libdnnl.so.3.2,,\n")
+    monkeypatch.syspath_prepend(str(info.parent))
+    assert next(native._onednn_places()).resolve() == tmp_path / "lib" / "libdnnl.so.3"
 
 
 def python_blocks(document: str) -> list[str]:

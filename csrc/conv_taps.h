@@ -1,0 +1,31 @@
+// The weight gradient of a convolution as one matrix product for each tap of the window: where maps are small and
+// channels many, products are faster than oneDNN's convolution.
+#pragma once
+
+#include "conv.h"
+
+namespace lamina {
+
+class TapProducts {
+ public:
+  // Whether to prefer it; the rule was measured (docs/kernels.md).
+  static bool faster(const Geometry& geometry);
+
+  TapProducts(const Geometry& geometry, int64_t slices);
+  int64_t scratch_bytes() const { return slices_ * slice_bytes_; }
+  std::string name() const;
+
+  // (x, dy) -> dw.
+  void run(const Schedule& schedule, const void* x, const void* dy, void* dw, void* scratch) const;
+
+ private:
+  void gather(int64_t tap, const void* x, void* rows) const;
+
+  Geometry g_;
+  int64_t slices_, taps_, halves_, rows_, slice_bytes_;
+  dnnl::memory::desc a_, b_, c_, scratchpad_;
+  dnnl::matmul product_;
+  std::string kernel_;
+};
+
+}  // namespace lamina
