@@ -9,10 +9,15 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import jax
 import pytest
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
+
+# How long an example takes says something about the machine, not about the code.
+hypothesis.settings.register_profile("lamina", deadline=None)
+hypothesis.settings.load_profile("lamina")
 
 # A compilation cache of the tests' own, which the processes that they start share: the user's is left alone.
 _CACHE = tempfile.mkdtemp(prefix="lamina-tests-")
