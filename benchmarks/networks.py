@@ -1,15 +1,106 @@
-"""What all peers train: the networks, their first weights, their examples and the order of these."""
+"""What all peers compute: the networks, their first weights, their examples and the order of these.
+
+A network is a tuple of layers, which each peer builds in its own library. A layer's path, "3.body.0", is its place in
+this tuple, and in those of the layers that hold others; the weights go by it.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
-__all__ = ["NETWORKS", "Network", "cross_entropy", "epoch_order", "examples", "first_weights"]
+__all__ = [
+    "EPSILON", "GATES", "IMAGENET", "MOMENTUM", "NETWORKS", "BatchNorm", "Concat", "Conv", "Dense", "Flatten",
+    "GlobalAvgPool", "MaxPool", "Network", "Recurrent", "Relu", "Residual", "Weights", "cross_entropy", "epoch_order",
+    "examples", "first_weights", "shape_after", "trained_weights",
+]  # fmt: skip
 
-Layers: TypeAlias = tuple[tuple[str, int] | tuple[str, int, int], ...]
+Layers: TypeAlias = tuple[Any, ...]  # of the classes below
+Weights: TypeAlias = dict[str, dict[str, np.ndarray]]  # path → name → array
+
+MOMENTUM = 0.9  # BatchNorm's: weight kept on the old running statistics
+EPSILON = 1e-5  # BatchNorm's
+GATES = {"lstm": 4, "gru": 3}
+
+
+@dataclass(frozen=True)
+class Dense:
+    units: int
+
+
+@dataclass(frozen=True)
+class Conv:
+    """``padding`` zeros on all four sides, by default (window - 1) // 2. Depthwise: a window for each channel."""
+
+    filters: int
+    window: int
+    stride: int = 1
+    bias: bool = True
+    depthwise: bool = False
+    padding: int = -1
+
+    def __post_init__(self) -> None:
+        if self.padding < 0:
+            object.__setattr__(self, "padding", (self.window - 1) // 2)
+
+
+@dataclass(frozen=True)
+class BatchNorm:
+    pass
+
+
+@dataclass(frozen=True)
+class Relu:
+    pass
+
+
+@dataclass(frozen=True)
+class MaxPool:
+    window: int
+    stride: int
+    padding: int = 0
+
+
+@dataclass(frozen=True)
+class GlobalAvgPool:
+    pass
+
+
+@dataclass(frozen=True)
+class Flatten:
+    pass
+
+
+@dataclass(frozen=True)
+class Recurrent:
+    """The last state of an LSTM, or of a GRU whose reset gate acts after the product (with two biases)."""
+
+    cell: Literal["lstm", "gru"]
+    units: int
+
+
+@dataclass(frozen=True)
+class Residual:
+    """Body plus shortcut, or plus the input itself."""
+
+    body: Layers
+    shortcut: Layers = ()
+
+    def parts(self) -> dict[str, Layers]:
+        return {"body": self.body} | ({"shortcut": self.shortcut} if self.shortcut else {})
+
+
+@dataclass(frozen=True)
+class Concat:
+    """The branches' outputs, joined along the channels."""
+
+    branches: tuple[Layers, ...]
+
+    def parts(self) -> dict[str, Layers]:
+        return {str(index): branch for index, branch in enumerate(self.branches)}
 
 
 @dataclass(frozen=True)
@@ -17,43 +108,126 @@ class Network:
     """A network in words that every peer can build.
 
     Attributes:
-        layers: ("dense", units), ("conv", filters, window) with SAME padding, ("pool", window) by the maximum, each
-            dense and conv with a bias; ("relu", 0); ("flatten", 0). The last is dense and gives logits.
+        input_shape: of an example, channels-last.
+        layers: the last one gives logits.
         steps: optimiser steps that are timed as one.
         per_execution: Keras' steps_per_execution.
+        compared_after: steps after which the losses are compared. Adam's first steps divide a gradient by its size:
+            what rounding does to the smallest ones grows with every layer and step.
     """
 
     title: str
     input_shape: tuple[int, ...]
     layers: Layers
-    batch_size: int
-    steps: int
-    per_execution: int
+    batch_size: int = 1
+    steps: int = 1
+    per_execution: int = 1
+    compared_after: int = 20
 
     @property
     def classes(self) -> int:
-        return self.layers[-1][1]
+        return shape_after(self.layers, self.input_shape)[-1]
 
     @property
     def convolutional(self) -> bool:
-        return any(layer[0] == "conv" for layer in self.layers)
+        return any(isinstance(layer, Conv) for _, layer, _ in self.walk())
+
+    def walk(self) -> Iterator[tuple[str, Any, tuple[int, ...]]]:
+        """Path, layer and shape of its input, of all layers that hold no others."""
+        return _walk(self.layers, self.input_shape, "")
+
+
+def _walk(layers: Layers, shape: tuple[int, ...], prefix: str) -> Iterator[tuple[str, Any, tuple[int, ...]]]:
+    for index, layer in enumerate(layers):
+        path = f"{prefix}{index}"
+        if isinstance(layer, Residual | Concat):
+            for name, part in layer.parts().items():
+                yield from _walk(part, shape, f"{path}.{name}.")
+        else:
+            yield path, layer, shape
+        shape = shape_after((layer,), shape)
+
+
+def shape_after(layers: Layers, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape of the last one's output."""
+    for layer in layers:
+        match layer:
+            case Dense(units) | Recurrent(_, units):
+                shape = (units,)
+            case Conv(filters):
+                shape = (*_slid(layer, shape), filters)
+            case MaxPool():
+                shape = (*_slid(layer, shape), shape[-1])
+            case GlobalAvgPool():
+                shape = shape[-1:]
+            case Flatten():
+                shape = (int(np.prod(shape)),)
+            case Residual(body):
+                shape = shape_after(body, shape)
+            case Concat(branches):
+                outputs = [shape_after(branch, shape) for branch in branches]
+                shape = (*outputs[0][:-1], sum(output[-1] for output in outputs))
+    return shape
+
+
+def _slid(layer: Conv | MaxPool, shape: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple((size + 2 * layer.padding - layer.window) // layer.stride + 1 for size in shape[:-1])
 
 
 def _dense(*units: int) -> Layers:
     hidden: Layers = ()
     for width in units[:-1]:
-        hidden += (("dense", width), ("relu", 0))
-    return (*hidden, ("dense", units[-1]))
+        hidden += (Dense(width), Relu())
+    return (*hidden, Dense(units[-1]))
 
 
 def _lenet(window: int) -> Layers:
     return (
-        *(("conv", 32, window), ("relu", 0), ("pool", 2)),
-        *(("conv", 64, window), ("relu", 0), ("pool", 2)),
-        *(("flatten", 0), *_dense(128, 10)),
+        *(Conv(32, window), Relu(), MaxPool(2, 2)),
+        *(Conv(64, window), Relu(), MaxPool(2, 2)),
+        *(Flatten(), *_dense(128, 10)),
     )
 
 
+def _normed(filters: int, window: int, stride: int = 1, *, depthwise: bool = False) -> Layers:
+    return (Conv(filters, window, stride, bias=False, depthwise=depthwise), BatchNorm())
+
+
+def _resnet18(stem: Layers, classes: int) -> Layers:
+    """He et al. 2016, arXiv:1512.03385: four stages of two blocks each."""
+    layers = stem
+    channels = 64
+    for filters, stride in ((64, 1), (64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), (512, 1)):
+        body = (*_normed(filters, 3, stride), Relu(), *_normed(filters, 3))
+        changes = stride > 1 or filters != channels
+        layers += (Residual(body, _normed(filters, 1, stride) if changes else ()), Relu())
+        channels = filters
+    return (*layers, GlobalAvgPool(), Dense(classes))
+
+
+def _mobilenet(channels: int, blocks: tuple[tuple[int, int], ...], classes: int) -> Layers:
+    """Howard et al. 2017, arXiv:1704.04861: depthwise and pointwise convolutions in turn."""
+    layers: Layers = (*_normed(channels, 3, 2), Relu())
+    for filters, stride in blocks:
+        layers += (*_normed(channels, 3, stride, depthwise=True), Relu(), *_normed(filters, 1), Relu())
+        channels = filters
+    return (*layers, GlobalAvgPool(), Dense(classes))
+
+
+def _squeezenet(classes: int) -> Layers:
+    """Iandola et al. 2016, arXiv:1602.07360, in version 1.1."""
+    layers: Layers = (Conv(64, 3, 2, padding=0), Relu(), MaxPool(3, 2))
+    for index, (squeezed, each) in enumerate(
+        ((16, 64), (16, 64), (32, 128), (32, 128), (48, 192), (48, 192), (64, 256), (64, 256))
+    ):
+        layers += (MaxPool(3, 2),) if index in (2, 4) else ()
+        layers += (Conv(squeezed, 1), Relu(), Concat(((Conv(each, 1), Relu()), (Conv(each, 3), Relu()))))
+    return (*layers, Conv(classes, 1), Relu(), GlobalAvgPool())
+
+
+_BLOCKS = ((64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), (512, 1), (512, 1))
+
+# What is trained.
 NETWORKS = {
     "mlp-small": Network("MLP 2-8-8-2, batch 32", (2,), _dense(8, 8, 2), 32, 1000, 50),
     "mlp": Network("MLP 784-512-512-10, batch 64", (784,), _dense(512, 512, 10), 64, 200, 20),
@@ -61,40 +235,87 @@ NETWORKS = {
         "LeNet-like 28×28, batch 64: conv 5×5 32, pool 2, conv 5×5 64, pool 2, dense 128, dense 10",
         *((28, 28, 1), _lenet(5), 64, 20, 10),
     ),
+    "lstm": Network(
+        "LSTM, batch 64: 100 steps of 28 features, LSTM 128, dense 10",
+        *((100, 28), (Recurrent("lstm", 128), Dense(10)), 64, 20, 10),
+    ),
+    "gru": Network(
+        "GRU, batch 64: 100 steps of 28 features, GRU 128, dense 10",
+        *((100, 28), (Recurrent("gru", 128), Dense(10)), 64, 20, 10),
+    ),
+    "resnet18": Network(
+        "ResNet-18 32×32×3, batch 64",
+        *((32, 32, 3), _resnet18((*_normed(64, 3), Relu()), 10), 64, 2, 2, 2),
+    ),
+    "mobilenet": Network(
+        "MobileNet-like 96×96×3, batch 32: conv 3×3 32, eight depthwise-separable blocks up to 512, dense 10",
+        *((96, 96, 3), _mobilenet(32, _BLOCKS, 10), 32, 4, 2, 2),
+    ),
     "lenet-small": Network(
         "LeNet-like 8×8, batch 32: conv 3×3 32, pool 2, conv 3×3 64, pool 2, dense 128, dense 10",
         *((8, 8, 1), _lenet(3), 32, 100, 10),
     ),
 }
 
+# What is only applied.
+_STEM = (*_normed(64, 7, 2), Relu(), MaxPool(3, 2, padding=1))
+IMAGENET = {
+    "resnet18": Network("ResNet-18, 224×224×3, 1,000 classes", (224, 224, 3), _resnet18(_STEM, 1000)),
+    "squeezenet": Network("SqueezeNet 1.1, 224×224×3, 1,000 classes", (224, 224, 3), _squeezenet(1000)),
+}
 
-def first_weights(network: Network, seed: int) -> dict[int, tuple[np.ndarray, np.ndarray]]:
-    """Layer index → kernel and bias, float32: He's normal initialisation and zeros.
 
-    Kernels are ``(inputs, units)`` and ``(height, width, channels, filters)``; what is flattened is channels-last.
+def first_weights(network: Network, seed: int) -> Weights:
+    """Float32: He's normal initialisation, zeros for biases; ones for scales and an LSTM's forget gates.
+
+    Kernels are ``(inputs, units)`` and ``(height, width, channels or 1, filters)``; what is flattened is channels-last.
+    Gates are in the order i, f, g, o (LSTM) and r, z, n (GRU).
     """
     rng = np.random.default_rng((seed, 1))
-    shape = network.input_shape
-    weights = {}
-    for index, layer in enumerate(network.layers):
-        kind, size = layer[:2]
-        if kind == "dense":
-            weights[index] = _he(rng, (*shape, size))
-            shape = (size,)
-        elif kind == "conv":
-            window = layer[2]
-            weights[index] = _he(rng, (window, window, shape[-1], size))
-            shape = (*shape[:-1], size)
-        elif kind == "pool":
-            shape = (shape[0] // size, shape[1] // size, shape[2])
-        elif kind == "flatten":
-            shape = (int(np.prod(shape)),)
+    weights: Weights = {}
+    for path, layer, shape in network.walk():
+        match layer:
+            case Dense(units):
+                weights[path] = {"kernel": _normal(rng, (shape[-1], units), 2), "bias": _zeros(units)}
+            case Conv(filters, window):
+                kernel = _normal(rng, (window, window, 1 if layer.depthwise else shape[-1], filters), 2)
+                weights[path] = {"kernel": kernel} | ({"bias": _zeros(filters)} if layer.bias else {})
+            case BatchNorm():
+                zeros = _zeros(shape[-1])
+                weights[path] = {"scale": zeros + 1, "bias": zeros, "mean": zeros, "var": zeros + 1}
+            case Recurrent(cell, units):
+                wide = GATES[cell] * units
+                kernels = {
+                    "kernel": _normal(rng, (shape[-1], wide), 1),
+                    "recurrent_kernel": _normal(rng, (units, wide), 1),
+                }
+                bias = _zeros(wide)
+                if cell == "lstm":
+                    bias[units : 2 * units] = 1
+                biases = {"bias": bias} | ({"recurrent_bias": _zeros(wide)} if cell == "gru" else {})
+                weights[path] = kernels | biases
     return weights
 
 
-def _he(rng: np.random.Generator, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
-    scale = np.sqrt(2 / np.prod(shape[:-1]))
-    return (rng.standard_normal(shape) * scale).astype(np.float32), np.zeros(shape[-1], np.float32)
+def trained_weights(network: Network, seed: int) -> Weights:
+    """Like `first_weights`, but no bias is zero, and BatchNorm's scales and running statistics are as if learned."""
+    rng = np.random.default_rng((seed, 3))
+    weights = first_weights(network, seed)
+    for own in weights.values():
+        for name, value in own.items():
+            if name in ("bias", "mean"):
+                own[name] = (0.1 * rng.standard_normal(value.shape)).astype(np.float32)
+            elif name in ("scale", "var"):
+                own[name] = rng.uniform(0.5, 1.5, value.shape).astype(np.float32)
+    return weights
+
+
+def _normal(rng: np.random.Generator, shape: tuple[int, ...], gain: int) -> np.ndarray:
+    return (rng.standard_normal(shape) * np.sqrt(gain / np.prod(shape[:-1]))).astype(np.float32)
+
+
+def _zeros(count: int) -> np.ndarray:
+    return np.zeros(count, np.float32)
 
 
 def examples(network: Network, batches: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

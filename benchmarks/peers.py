@@ -20,6 +20,7 @@ HERE = Path(__file__).resolve().parent
 # What to start, and how it is called in the tables. The first one is what the others are compared with.
 TITLES = {
     "lamina": "Lamina",
+    "jax": "JAX, steps in a scan",
     "torch": "PyTorch eager",
     "torch-fused": "PyTorch eager, fused Adam",
     "torch-compile": "PyTorch torch.compile, fused Adam",

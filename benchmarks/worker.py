@@ -1,10 +1,13 @@
 """A peer's process: reads a JSON request a line from stdin, answers with a JSON line. Started by peers.py.
 
 python benchmarks/worker.py PEER CORE[,CORE…]
+
+A peer "infer:…" only answers (inference.py); the others train.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import sys
@@ -13,11 +16,37 @@ import traceback
 from typing import Any
 
 import numpy as np
-from networks import NETWORKS, cross_entropy, examples
+from networks import IMAGENET, NETWORKS, cross_entropy, examples
 from workers.base import Trainer
 
 COMPARED = 10  # batches that the peers go round and round on before their losses are compared
 SEED = 0
+
+
+class Answerer:
+    """Turns requests into calls of an engine, which only answers."""
+
+    def __init__(self, engine: Any) -> None:
+        self.engine = engine
+
+    def hello(self) -> dict[str, Any]:
+        return {}
+
+    def load(self, network: str, batch: int) -> dict[str, Any]:
+        """Build a network for batches of one size; the logits of its batch."""
+        described = IMAGENET[network]
+        x = np.random.default_rng((SEED, 4)).standard_normal((batch, *described.input_shape)).astype(np.float32)
+        self.engine.load(described, x, SEED)
+        return {"outputs": self.engine.run().tolist(), "remark": self.engine.remark}
+
+    def turn(self, seconds: float) -> dict[str, Any]:
+        """Answer the batch again and again for about so long: seconds a batch."""
+        began = time.perf_counter()
+        count = 0
+        while not count or time.perf_counter() - began < seconds:
+            self.engine.run()
+            count += 1
+        return {"seconds": (time.perf_counter() - began) / count}
 
 
 class Worker:
@@ -29,21 +58,31 @@ class Worker:
     def hello(self) -> dict[str, Any]:
         return {}
 
-    def prepare(self, network: str, batches: int, steps: int, rate: float) -> dict[str, Any]:
-        """Build a network in the fastest of the peer's variants, with its examples, warm for turns of ``steps``."""
-        self.network = NETWORKS[network]
+    def prepare(
+        self, network: str, batches: int, batch_size: int, steps: int, rate: float, precision: str
+    ) -> dict[str, Any]:
+        """Build a network in the fastest of the peer's variants, with its examples, warm for turns of ``steps``.
+
+        Args:
+            batches: how many different ones there are.
+            batch_size: 0 for the network's own.
+        """
+        described = NETWORKS[network]
+        self.network = dataclasses.replace(described, batch_size=batch_size or described.batch_size)
+        self.trainer.precision = precision
         x, y = examples(self.network, batches, SEED)
         self.rows = np.arange(len(y), dtype=np.int32).reshape(batches, -1)
         compared = self.rows[:COMPARED].reshape(-1)
         self.compared = x[compared], y[compared]
         self.next = 0
-        return {"variant": self.trainer.choose(self.network, x, y, self._next(steps), SEED, rate)}
+        variant = self.trainer.choose(self.network, x, y, self._next(steps), SEED, rate)
+        return {"variant": variant, "remark": self.trainer.remark()}
 
     def loss(self, steps: int) -> dict[str, Any]:
         """The loss with the first weights, and after so many steps from there."""
         self.trainer.reset()
         first = self._loss()
-        self.trainer.train(self.rows[np.arange(steps) % COMPARED])
+        self.trainer.train(self.rows[np.arange(steps) % min(COMPARED, len(self.rows))])
         return {"losses": [first, self._loss()]}
 
     def turn(self, steps: int) -> dict[str, Any]:
@@ -53,9 +92,15 @@ class Worker:
         self.trainer.train(rows)
         return {"seconds": time.perf_counter() - began}
 
+    def peak(self, precision: str) -> dict[str, Any]:
+        """The most that the machine reaches in matrix products, in 10⁹ operations a second."""
+        from workers.torch_trainer import matmul_peak
+
+        return {"gflops": matmul_peak(precision)}
+
     def _loss(self) -> float:
         x, y = self.compared
-        return cross_entropy(self.trainer.logits(x), y)
+        return cross_entropy(self.trainer.logits(x, training=True), y)
 
     def _next(self, steps: int) -> np.ndarray:
         rows = self.rows[(self.next + np.arange(steps)) % len(self.rows)]
@@ -69,12 +114,29 @@ class Worker:
         return self.trainer.race(NETWORKS[network], parts, seed, rate, target, epochs)
 
 
+def answerer(name: str, threads: int) -> Answerer:
+    """The engine of a peer. Raises ImportError where its library is not installed."""
+    from workers import engines
+
+    if name == "lamina":
+        return Answerer(engines.LaminaEngine())
+    if name in ("torch", "torch-compile"):
+        return Answerer(engines.TorchEngine(threads, compiled=name == "torch-compile"))
+    if name == "onnx":
+        return Answerer(engines.OnnxEngine(threads))
+    raise SystemExit(f"There is no engine {name!r}.")
+
+
 def make(name: str, threads: int) -> Trainer:
     """The trainer of a peer. Raises ImportError where its library is not installed."""
     if name == "lamina":
         from workers.lamina_trainer import LaminaTrainer
 
         return LaminaTrainer()
+    if name == "jax":
+        from workers.jax_trainer import JaxTrainer
+
+        return JaxTrainer()
     if name.startswith("torch"):
         from workers.torch_trainer import TorchTrainer
 
@@ -99,12 +161,14 @@ def main() -> None:
     # What libraries print must not come between the answers.
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
-    worker: Worker | None = None
+    worker: Worker | Answerer | None = None
     for line in sys.stdin:
         arguments = json.loads(line)
         request = arguments.pop("request")
         try:
-            worker = worker or Worker(make(name, len(cores)))
+            if worker is None:
+                kind, _, engine = name.partition(":")
+                worker = answerer(engine, len(cores)) if kind == "infer" else Worker(make(name, len(cores)))
             answer = getattr(worker, request)(**arguments)
         except ImportError as error:
             answer = {"error": f"not installed ({error})"}

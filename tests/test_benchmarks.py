@@ -10,17 +10,23 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
+from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
 
 from lamina.data.base import ArraySplit
+from lamina.layers.base import as_spec
 from lamina.train.feed import Feed
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
-MODULES = ("results", "networks", "peers", "steps", "commands", "sklearn_tables", "accuracy", "time_to_accuracy")
+MODULES = (
+    *("results", "networks", "peers", "steps", "commands", "sklearn_tables", "accuracy", "time_to_accuracy"),
+    *("inference", "workers.base", "workers.lamina_trainer", "workers.jax_trainer"),
+)
 PROVENANCE = {
     "date": "2030-01-02 03:04 UTC",
     "machine": {"cpu": "A CPU", "instructions": ["AVX2"], "cores": 2, "memory_gb": 8, "os": "Linux", "load": 0.25},
@@ -34,8 +40,8 @@ def bench() -> Iterator[SimpleNamespace]:
     """The benchmarks' modules, which import each other as the scripts that they are."""
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(BENCHMARKS))
-        yield SimpleNamespace(**{name: importlib.import_module(name) for name in MODULES})
-        for name in MODULES:
+        yield SimpleNamespace(**{name.rpartition(".")[2]: importlib.import_module(name) for name in MODULES})
+        for name in (*MODULES, "workers"):
             sys.modules.pop(name, None)
 
 
@@ -107,19 +113,100 @@ def test_peers_are_pinned_alike(bench: SimpleNamespace) -> None:
 
 def test_a_peer_whose_loss_differs_is_not_compared(bench: SimpleNamespace) -> None:
     measured = bench.steps.Measured(
+        multiply_adds=1_000_000,
+        peak=100.0,
         milliseconds={"lamina": [1.0, 1.0], "torch": [2.0, 4.0], "sklearn": [5.0, 5.0], "keras-jax": [9.0, 9.0]},
-        losses={"lamina": [2.0, 1.0], "torch": [2.0, 1.0005], "sklearn": [2.0, 1.01], "keras-jax": [2.1, 1.0]},
+        losses={"lamina": [2.0, 1.0], "torch": [2.0, 1.0015], "sklearn": [2.0, 1.01], "keras-jax": [2.1, 1.0]},
         variants={"lamina": {}, "torch": {"layout": "channels_last"}, "sklearn": {}, "keras-jax": {}},
         missing={"torch-compile": "not installed"},
     )
     lines = bench.steps.report(measured).splitlines()
     (torch,) = (line for line in lines if line.startswith("| PyTorch eager"))
-    assert "(layout channels_last) | 3 | 2 – 4 | 3.00 × | 2.00 – 4.00 |" in torch
+    assert "(layout channels_last) | 3 | 2 – 4 | 0.667 | 1% | 3.00 × | 2.00 – 4.00 |" in torch
+    assert "The faster PyTorch, eager, takes 3.00 times as long as Lamina (2.00 – 4.00)." in lines
     for title in ("scikit-learn", "Keras on JAX"):
         (row,) = (line for line in lines if line.startswith(f"| {title}"))
         assert "not compared" in row
         assert "×" not in row
     assert lines[-1].endswith("torch.compile, fused Adam: not installed.")
+
+
+def test_half_precision_may_differ_by_more(bench: SimpleNamespace) -> None:
+    losses = {"lamina": [2.0, 1.0], "torch": [2.01, 0.97], "keras-jax": [2.1, 1.0], "jax": [float("nan"), 1.0]}
+    agree = {"lamina": True, "torch": True, "keras-jax": False, "jax": False}
+    assert bench.steps.agreeing(losses, "bf16") == agree
+    assert bench.steps.agreeing(losses) == dict.fromkeys(losses, False) | {"lamina": True}
+
+
+def test_the_published_ratio_is_that_of_the_faster_pytorch(bench: SimpleNamespace) -> None:
+    times = {"lamina": [2.0, 2.0], "torch": [5.0, 7.0], "torch-fused": [3.0, 4.0], "torch-compile": [1.0, 1.0]}
+    losses = {name: [2.0, 1.0 if name != "torch-compile" else 3.0] for name in times}
+    measured = bench.steps.Measured(milliseconds=times, losses=losses)
+    ratio = {"median": 1.75, "min": 1.5, "max": 2.0}
+    assert bench.steps.fastest_pytorch(measured) == {"peer": "torch-fused", "ratio": ratio}
+    del times["lamina"]
+    assert bench.steps.fastest_pytorch(measured) == {}
+
+
+def test_who_cannot_take_part_is_told_why(bench: SimpleNamespace) -> None:
+    assert bench.steps.reason("sklearn", "mlp", "f32") == ""
+    assert "dense" in bench.steps.reason("sklearn", "lstm", "f32")
+    assert "bfloat16" in bench.steps.reason("sklearn", "mlp", "bf16")
+    assert bench.steps.reason("torch", "lstm", "bf16") == ""
+
+
+@pytest.mark.parametrize(
+    ("network", "forward", "entering"),
+    [
+        ("mlp", 784 * 512 + 512 * 512 + 512 * 10, 784 * 512),
+        ("lenet-small", 64 * 9 * 32 + 16 * 9 * 32 * 64 + 256 * 128 + 1280, 64 * 9 * 32),
+        ("lstm", 100 * (28 + 128) * 512 + 1280, 100 * 28 * 512),
+        ("gru", 100 * (28 + 128) * 384 + 1280, 100 * 28 * 384),
+        ("resnet18", 555_422_720, 1024 * 27 * 64),
+    ],
+)
+def test_arithmetic_is_counted(bench: SimpleNamespace, network: str, forward: int, entering: int) -> None:
+    described = bench.networks.NETWORKS[network]
+    assert bench.lamina_trainer.multiply_adds(described) == described.batch_size * (3 * forward - entering)
+
+
+def test_weights_go_by_the_paths_of_layers(bench: SimpleNamespace) -> None:
+    for described in (*bench.networks.NETWORKS.values(), *bench.networks.IMAGENET.values()):
+        weights = bench.networks.trained_weights(described, 0)
+        network = bench.lamina_trainer.made(described.layers)
+        params, state = jax.eval_shape(lambda key: network.init(key, described.input_shape), jax.random.key(0))  # noqa: B023
+        bench.lamina_trainer.placed(weights, params, state)
+        placed = jax.tree.leaves((params, state))
+        assert all(isinstance(leaf, jax.Array) for leaf in placed)
+        assert len(placed) == sum(map(len, weights.values()))
+        assert network.out_spec(as_spec(described.input_shape)).shape == (described.classes,)
+
+
+@pytest.mark.parametrize("network", ["lenet-small", "lstm", "gru"])
+def test_stock_jax_has_nothing_of_laminas(bench: SimpleNamespace, network: str) -> None:
+    described = bench.networks.NETWORKS[network]
+    trainer = bench.jax_trainer.JaxTrainer()
+    trainer.build(described, seed=0, rate=1e-3)
+    trainer.feed(*bench.networks.examples(described, 1, 0))
+    with jax.numpy_dtype_promotion("standard"):  # as it is where it is measured
+        text = trainer.lowered(np.zeros((2, described.batch_size), np.int32))
+    assert "stablehlo.while" in text
+    assert "lamina" not in text
+    assert "custom_call" not in text
+
+
+def test_pictures_a_second_are_reported(bench: SimpleNamespace) -> None:
+    answered = bench.inference.Answered(
+        batch=2,
+        seconds={"infer:lamina": [0.5, 1.0], "infer:torch": [1.0, 1.0], "infer:onnx": [0.1, 0.1]},
+        differences={"infer:lamina": 0.0, "infer:torch": 1e-5, "infer:onnx": 0.1},
+        missing={"infer:torch-compile": "no compiler"},
+    )
+    lines = bench.inference.report([answered]).splitlines()
+    assert "| Lamina | 3 | 2 – 4 |  |  | 0.0e+00 |" in lines
+    assert "| PyTorch eager | 2 | 2 – 2 | 1.50 × | 1.00 – 2.00 | 1.0e-05 |" in lines
+    assert "| ONNX Runtime | 20 | 20 – 20 | not compared | outputs differ | 1.0e-01 |" in lines
+    assert "Not measured with batch 2: PyTorch torch.compile, frozen: no compiler." in lines
 
 
 def test_runs_that_do_not_arrive_are_reported(bench: SimpleNamespace) -> None:
@@ -198,6 +285,51 @@ def test_the_peers_compute_the_same(bench: SimpleNamespace, network: str, monkey
     first, last = measured.losses["lamina"]
     assert last < 0.99 * first
     assert all(len(values) == 1 and values[0] > 0 for values in measured.milliseconds.values())
+
+
+@pytest.fixture(scope="module")
+def everyone(bench: SimpleNamespace) -> Iterator[list[Any]]:
+    """A process of each peer that is installed."""
+    names = ["lamina", "jax", *(["torch-fused"] if _have("torch") else []), *(["keras-jax"] if _have("keras") else [])]
+    names += ["keras-tensorflow"] if _have("keras", "tensorflow") else []
+    with pytest.MonkeyPatch.context() as patch:
+        _see_lamina(patch)
+        with bench.peers.started(names, bench.peers.cores_for(2)) as (peers, missing):
+            assert not missing
+            yield peers
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["f32", "bf16"])
+@pytest.mark.parametrize("network", ["lenet-small", "lstm", "gru", "mobilenet", "resnet18"])
+def test_every_peer_builds_every_network(
+    bench: SimpleNamespace, everyone: list[Any], network: str, precision: str
+) -> None:
+    if precision == "bf16" and network in ("mobilenet", "resnet18"):
+        pytest.skip("takes long")
+    sizes = {"batches": 2, "batch_size": 4, "steps": 1, "after": 1}
+    measured = bench.steps.measure(everyone, network, rounds=1, precision=precision, **sizes)
+    assert not measured.missing
+    agree = bench.steps.agreeing(measured.losses, precision)
+    assert agree == dict.fromkeys([peer.name for peer in everyone], True), measured.losses
+    first, last = measured.losses["lamina"]
+    assert last < first
+
+
+@pytest.mark.slow
+def test_all_answer_alike(bench: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    _see_lamina(monkeypatch)
+    names = ["infer:lamina", *(["infer:torch"] if _have("torch") else [])]
+    names += ["infer:onnx"] if _have("torch", "onnx", "onnxruntime") else []
+    with bench.peers.started(names, bench.peers.cores_for(2)) as (peers, missing):
+        found = [
+            bench.inference.measure(peers, network, 1, rounds=1, seconds=0.01) for network in bench.networks.IMAGENET
+        ]
+    assert not missing
+    for answered in found:
+        assert not answered.missing
+        assert max(answered.differences.values()) <= bench.inference.AGREEMENT
+        assert all(len(values) == 1 and values[0] > 0 for values in answered.seconds.values())
 
 
 @pytest.mark.slow

@@ -15,7 +15,17 @@ _TRIES = 3
 
 
 class Trainer:
-    """A network and its optimiser in one library: Adam, softmax cross-entropy from logits, float32."""
+    """A network and its optimiser in one library: Adam, softmax cross-entropy from logits, weights in float32.
+
+    Attributes:
+        precision: in which the network computes, "f32" or "bf16" (bfloat16, by the library's own mixed precision).
+    """
+
+    precision: str = "f32"
+
+    def remark(self) -> str:
+        """What should be said of it beside the numbers, once the network is built."""
+        return ""
 
     def variants(self, network: Network) -> list[dict[str, Any]]:
         """Options among which the fastest may be chosen, the usual ones first; names and values are shown."""
@@ -37,8 +47,11 @@ class Trainer:
         """One step on each of these batches, ``(steps, batch)`` indices of examples. Returns when they are done."""
         raise NotImplementedError
 
-    def logits(self, x: np.ndarray) -> np.ndarray:
-        """The network's outputs (those of a softmax's input), ``(n, classes)``."""
+    def logits(self, x: np.ndarray, *, training: bool = False) -> np.ndarray:
+        """The network's outputs (those of a softmax's input), float32 ``(n, classes)``.
+
+        With ``training`` as in a training step: in its batches, with their statistics.
+        """
         raise NotImplementedError
 
     def choose(

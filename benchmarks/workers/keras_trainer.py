@@ -6,7 +6,22 @@ from typing import Any
 
 import keras
 import numpy as np
-from networks import Network, first_weights
+from networks import (
+    EPSILON,
+    MOMENTUM,
+    BatchNorm,
+    Concat,
+    Conv,
+    Dense,
+    Flatten,
+    GlobalAvgPool,
+    MaxPool,
+    Network,
+    Recurrent,
+    Relu,
+    Residual,
+    first_weights,
+)
 
 from workers.base import EVALUATION_BATCH, Trainer
 
@@ -29,8 +44,10 @@ class KerasTrainer(Trainer):
 
     def build(self, network: Network, seed: int, rate: float, **variant: Any) -> None:
         keras.backend.clear_session()
+        keras.config.set_dtype_policy({"f32": "float32", "bf16": "mixed_bfloat16"}[self.precision])
         self.network = network
-        self.model = keras.Sequential([keras.Input(network.input_shape), *(_layer(*spec) for spec in network.layers)])
+        inputs = keras.Input(network.input_shape)
+        self.model = keras.Model(inputs, _chain(network.layers, "", inputs))
         self.model.compile(
             # Keras' own epsilon is 1e-7.
             optimizer=keras.optimizers.Adam(rate, epsilon=1e-8),
@@ -38,7 +55,7 @@ class KerasTrainer(Trainer):
             steps_per_execution=network.per_execution if self.fit else 1,
             jit_compile=variant.get("jit_compile", "auto"),
         )
-        self.weights = [array for pair in first_weights(network, seed).values() for array in pair]
+        self.weights = _weights(network, seed)
         self.model.optimizer.build(self.model.trainable_variables)
         self.fresh = [np.array(variable) for variable in self.model.optimizer.variables]
         self.reset()
@@ -47,7 +64,8 @@ class KerasTrainer(Trainer):
         self.x, self.y = x, y
 
     def reset(self) -> None:
-        self.model.set_weights(self.weights)
+        for path, arrays in self.weights.items():
+            self.model.get_layer(path).set_weights(arrays)
         for variable, value in zip(self.model.optimizer.variables, self.fresh, strict=True):
             variable.assign(value)
 
@@ -59,15 +77,79 @@ class KerasTrainer(Trainer):
         for row in rows:
             self.model.train_on_batch(self.x[row], self.y[row])
 
-    def logits(self, x: np.ndarray) -> np.ndarray:
-        return np.asarray(self.model.predict(x, batch_size=EVALUATION_BATCH, verbose=0))
+    def logits(self, x: np.ndarray, *, training: bool = False) -> np.ndarray:
+        if not training:
+            return np.asarray(self.model.predict(x, batch_size=EVALUATION_BATCH, verbose=0), np.float32)
+        size = self.network.batch_size
+        pieces = [self.model(x[start : start + size], training=True) for start in range(0, len(x), size)]
+        return np.concatenate([keras.ops.convert_to_numpy(piece).astype(np.float32) for piece in pieces])
 
 
-def _layer(kind: str, size: int, window: int = 0) -> Any:
-    if kind == "dense":
-        return keras.layers.Dense(size)
-    if kind == "conv":
-        return keras.layers.Conv2D(size, window, padding="same")
-    if kind == "pool":
-        return keras.layers.MaxPooling2D(size)
-    return {"relu": keras.layers.ReLU, "flatten": keras.layers.Flatten}[kind]()
+def _chain(layers: tuple[Any, ...], prefix: str, x: Any) -> Any:
+    """The layers called one after the other; they are named by their paths."""
+    for index, layer in enumerate(layers):
+        path = f"{prefix}{index}"
+        if isinstance(layer, Residual | Concat):
+            outputs = [_chain(part, f"{path}.{name}.", x) for name, part in layer.parts().items()]
+            if isinstance(layer, Concat):
+                x = keras.layers.Concatenate()(outputs)
+            else:
+                x = keras.layers.Add()([outputs[0], outputs[1] if layer.shortcut else x])
+        else:
+            padding = getattr(layer, "padding", 0)
+            if padding and layer.stride > 1:
+                x = keras.layers.ZeroPadding2D(padding)(x)
+            x = _layer(layer, path)(x)
+    return x
+
+
+def _layer(layer: Any, name: str) -> Any:
+    match layer:
+        case Dense(units):
+            return keras.layers.Dense(units, name=name)
+        case Conv(filters, window, stride, bias):
+            # "same" would pad a strided window on one side more.
+            padding = "same" if layer.padding and stride == 1 else "valid"
+            if layer.depthwise:
+                return keras.layers.DepthwiseConv2D(window, stride, padding, use_bias=bias, name=name)
+            return keras.layers.Conv2D(filters, window, stride, padding, use_bias=bias, name=name)
+        case BatchNorm():
+            return keras.layers.BatchNormalization(momentum=MOMENTUM, epsilon=EPSILON, name=name)
+        case Relu():
+            return keras.layers.ReLU(name=name)
+        case MaxPool(window, stride, 0):
+            return keras.layers.MaxPooling2D(window, stride, name=name)
+        case GlobalAvgPool():
+            return keras.layers.GlobalAveragePooling2D(name=name)
+        case Flatten():
+            return keras.layers.Flatten(name=name)
+        case Recurrent("lstm", units):
+            return keras.layers.LSTM(units, name=name)
+        case Recurrent("gru", units):
+            return keras.layers.GRU(units, reset_after=True, name=name)
+    raise NotImplementedError(f"no {layer}")
+
+
+def _weights(network: Network, seed: int) -> dict[str, list[np.ndarray]]:
+    """The first weights in Keras' order."""
+    weights = first_weights(network, seed)
+    ordered = {}
+    for path, layer, _ in network.walk():
+        if path not in weights:
+            continue
+        own = weights[path]
+        if isinstance(layer, Conv) and layer.depthwise:
+            own["kernel"] = own["kernel"].swapaxes(2, 3)
+        if isinstance(layer, Recurrent) and layer.cell == "gru":
+            own = {name: _update_first(value) for name, value in own.items()}
+            own["bias"] = np.stack([own["bias"], own.pop("recurrent_bias")])
+        if isinstance(layer, Recurrent):
+            own = {name: own[name] for name in ("kernel", "recurrent_kernel", "bias")}
+        ordered[path] = list(own.values())
+    return ordered
+
+
+def _update_first(gates: np.ndarray) -> np.ndarray:
+    """From the order r, z, n to Keras' z, r, h."""
+    reset, update, new = np.split(gates, 3, -1)
+    return np.concatenate([update, reset, new], -1)

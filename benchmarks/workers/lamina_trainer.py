@@ -8,37 +8,62 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from networks import Network, first_weights
+from networks import (
+    EPSILON,
+    MOMENTUM,
+    BatchNorm,
+    Concat,
+    Conv,
+    Dense,
+    Flatten,
+    GlobalAvgPool,
+    MaxPool,
+    Network,
+    Recurrent,
+    Relu,
+    Residual,
+    Weights,
+    first_weights,
+)
 
 import lamina as lm
 from lamina.data.array_preprocessing import ArrayPreprocessing
 from lamina.data.base import ArraySplit, ClassTarget, Data, DataCard
+from lamina.kernels import native
 from lamina.train.callbacks import Callback
 from lamina.train.loop import Plan, Training
 from lamina.train.step import Program
 from workers.base import EVALUATION_BATCH, Trainer
 
-__all__ = ["LaminaTrainer"]
+__all__ = ["LaminaTrainer", "made", "multiply_adds", "placed"]
 
 
 class LaminaTrainer(Trainer):
     def build(self, network: Network, seed: int, rate: float, **variant: Any) -> None:
         self.rate = rate
-        layers = {f"layer{index}": _layer(*layer) for index, layer in enumerate(network.layers)}
+        self.batch_size = network.batch_size
         self.program = Program(
-            network=lm.Sequential(**layers),
+            network=made(network.layers),
             preprocessing=ArrayPreprocessing(network.input_shape),
             target=ClassTarget(tuple(map(str, range(network.classes)))),
             loss=lm.losses.SoftmaxCrossEntropy(),
             optimizer=lm.optim.Adam(rate),
+            dtype={"f32": "float32", "bf16": "bfloat16"}[self.precision],
         )
         self.params, self.state = self.program.network.init(jax.random.key(seed), network.input_shape)
-        for index, (kernel, bias) in first_weights(network, seed).items():
-            self.params[f"layer{index}"] = {"kernel": jnp.asarray(kernel), "bias": jnp.asarray(bias)}
+        placed(first_weights(network, seed), self.params, self.state)
         self.key = jax.random.key(seed)
         self._chunk = jax.jit(self.program.chunk)
         self._predict = jax.jit(self.program.predict)
+        self._train_outputs = jax.jit(self._as_in_training)
         self.reset()
+
+    def remark(self) -> str:
+        return f"Lamina: {native.native().reason}"
+
+    def _as_in_training(self, params: Any, state: Any, x: jax.Array) -> jax.Array:
+        inputs = self.program.inputs(x, None)
+        return self.program.network.apply(params, state, inputs, train=True, key=self.key)[0].astype(jnp.float32)
 
     def feed(self, x: np.ndarray, y: np.ndarray) -> None:
         self.x, self.y = jnp.asarray(x), jnp.asarray(y)
@@ -54,9 +79,11 @@ class LaminaTrainer(Trainer):
             )
         )
 
-    def logits(self, x: np.ndarray) -> np.ndarray:
-        batches = [x[start : start + EVALUATION_BATCH] for start in range(0, len(x), EVALUATION_BATCH)]
-        outputs = [self._predict(self.carry.params, self.carry.state, jnp.asarray(batch)) for batch in batches]
+    def logits(self, x: np.ndarray, *, training: bool = False) -> np.ndarray:
+        size = self.batch_size if training else EVALUATION_BATCH
+        compute = self._train_outputs if training else self._predict
+        batches = [jnp.asarray(x[start : start + size]) for start in range(0, len(x), size)]
+        outputs = [compute(self.carry.params, self.carry.state, batch) for batch in batches]
         return np.concatenate([np.asarray(output) for output in outputs])
 
     def race(
@@ -111,9 +138,53 @@ class _Finish(Callback):
         return {"seconds": seconds if reached else None, "seconds_in_all": seconds, "accuracies": self.accuracies}
 
 
-def _layer(kind: str, size: int, window: int = 0) -> Any:
-    if kind == "dense":
-        return lm.Dense(size)
-    if kind == "conv":
-        return lm.Conv(size, window)
-    return {"relu": lm.relu, "flatten": lm.Flatten(), "pool": lm.MaxPool(size or 1)}[kind]
+def made(layers: tuple[Any, ...]) -> lm.Sequential:
+    """The layers as Lamina's own."""
+    return lm.Sequential(*map(_layer, layers))
+
+
+def placed(weights: Weights, params: dict[str, Any], state: dict[str, Any]) -> None:
+    """Put weights where `made`'s network keeps its own."""
+    for path, own in weights.items():
+        for name, value in own.items():
+            place = state if name in ("mean", "var") else params
+            for part in path.split("."):
+                place = place[part]
+            assert place[name].shape == value.shape
+            place[name] = jnp.asarray(value)
+
+
+def multiply_adds(network: Network) -> int:
+    """Of one training step: forward once and backward twice, without the gradient of the batch itself."""
+    found = lm.summary(made(network.layers), network.input_shape)
+    path, first, shape = next(network.walk())
+    entering = found.rows[0].multiply_adds  # of the products with the batch
+    if isinstance(first, Recurrent):
+        entering = shape[0] * int(first_weights(network, 0)[path]["kernel"].size)
+    return network.batch_size * (3 * found.multiply_adds - entering)
+
+
+def _layer(layer: Any) -> lm.Layer:
+    match layer:
+        case Dense(units):
+            return lm.Dense(units)
+        case Conv(filters, window, stride, bias):
+            groups = filters if layer.depthwise else 1
+            return lm.Conv(filters, window, stride, layer.padding, groups=groups, use_bias=bias)
+        case BatchNorm():
+            return lm.BatchNorm(MOMENTUM, EPSILON)
+        case Relu():
+            return lm.relu
+        case MaxPool(window, stride, padding):
+            return lm.MaxPool(window, stride, padding)
+        case GlobalAvgPool():
+            return lm.GlobalAvgPool()
+        case Flatten():
+            return lm.Flatten()
+        case Recurrent(cell, units):
+            return {"lstm": lm.LSTM, "gru": lm.GRU}[cell](units)
+        case Residual(body, shortcut):
+            return lm.Residual(made(body), made(shortcut) if shortcut else None)
+        case Concat(branches):
+            return lm.Parallel(*map(made, branches))
+    raise NotImplementedError(f"no {layer}")

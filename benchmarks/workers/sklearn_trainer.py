@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from networks import Network, first_weights
+from networks import Dense, Network, first_weights
 from sklearn.neural_network import MLPClassifier
 
 from workers.base import Trainer
@@ -15,10 +15,8 @@ __all__ = ["SklearnTrainer"]
 
 class SklearnTrainer(Trainer):
     def build(self, network: Network, seed: int, rate: float, **variant: Any) -> None:
-        if network.convolutional:
-            raise ValueError("scikit-learn has no convolutions")
         self.network, self.seed = network, seed
-        units = [size for kind, size, *_ in network.layers if kind == "dense"]
+        units = [layer.units for layer in network.layers if isinstance(layer, Dense)]
         self.model = MLPClassifier(
             units[:-1], alpha=0.0, batch_size=network.batch_size, learning_rate_init=rate, shuffle=False
         )
@@ -34,15 +32,16 @@ class SklearnTrainer(Trainer):
         self.x, self.y = x, y
 
     def reset(self) -> None:
-        kernels, biases = zip(*first_weights(self.network, self.seed).values(), strict=True)
-        self.model.coefs_, self.model.intercepts_ = list(kernels), list(biases)
+        weights = first_weights(self.network, self.seed).values()
+        self.model.coefs_ = [own["kernel"] for own in weights]
+        self.model.intercepts_ = [own["bias"] for own in weights]
         vars(self.model).pop("_optimizer", None)
 
     def train(self, rows: np.ndarray) -> None:
         picked = rows.reshape(-1)
         self.model.partial_fit(self.x[picked], self.y[picked])
 
-    def logits(self, x: np.ndarray) -> np.ndarray:
+    def logits(self, x: np.ndarray, *, training: bool = False) -> np.ndarray:
         with np.errstate(divide="ignore"):
             return np.log(np.asarray(self.model._forward_pass_fast(x, check_input=False), np.float64))
 
