@@ -78,6 +78,13 @@ class Worker:
         variant = self.trainer.choose(self.network, x, y, self._next(steps), SEED, rate)
         return {"variant": variant, "remark": self.trainer.remark()}
 
+    def first_loss(self, network: str, batch_size: int) -> dict[str, Any]:
+        """The loss of one batch with the first weights: all that there is before anything is trained or compiled."""
+        described = dataclasses.replace(NETWORKS[network], batch_size=batch_size)
+        x, y = examples(described, 1, SEED)
+        self.trainer.build(described, SEED, 0.0, **self.trainer.variants(described)[0])
+        return {"loss": cross_entropy(self.trainer.logits(x, training=True), y)}
+
     def loss(self, steps: int) -> dict[str, Any]:
         """The loss with the first weights, and after so many steps from there."""
         self.trainer.reset()
