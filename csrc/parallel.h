@@ -9,6 +9,7 @@
 #include <memory>
 #include <mutex>
 #include <thread>
+#include <utility>
 
 namespace lamina {
 
@@ -59,7 +60,9 @@ inline void parallel_for(const Schedule& schedule, int64_t count, const std::fun
   for (int spins = 0; state->done.load() < count && spins < 2000; ++spins) std::this_thread::yield();
   std::unique_lock<std::mutex> lock(state->mutex);
   state->all_done.wait(lock, [&] { return state->done.load() == count; });
-  if (state->error) std::rethrow_exception(state->error);
+  // Taken out of the state, which another thread may be the last to let go of.
+  const std::exception_ptr error = std::move(state->error);
+  if (error) std::rethrow_exception(error);
 }
 
 }  // namespace lamina
