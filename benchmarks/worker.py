@@ -82,6 +82,7 @@ class Worker:
         """The loss of one batch with the first weights: all that there is before anything is trained or compiled."""
         described = dataclasses.replace(NETWORKS[network], batch_size=batch_size)
         x, y = examples(described, 1, SEED)
+        self.trainer.precision = "f32"
         self.trainer.build(described, SEED, 1e-3, **self.trainer.variants(described)[0])
         return {"loss": cross_entropy(self.trainer.logits(x, training=True), y)}
 
