@@ -107,8 +107,6 @@ int64_t product(const std::vector<int64_t>& values) {
   return total;
 }
 
-memory wrap(const Desc& desc, const void* data) { return memory(desc, engine(), const_cast<void*>(data)); }
-
 }  // namespace
 
 int64_t Geometry::x_elements() const { return batch * product(space(*this, &Axis::size)) * in; }

@@ -9,8 +9,6 @@ namespace {
 using dnnl::memory;
 using Desc = memory::desc;
 
-memory wrap(const Desc& desc, const void* data) { return memory(desc, engine(), const_cast<void*>(data)); }
-
 }  // namespace
 
 bool TapProducts::faster(const Geometry& g) {

@@ -48,6 +48,11 @@ inline dnnl::primitive_attr user_scratchpad() {
   return attributes;
 }
 
+// Data as oneDNN takes it, operands included: it has no memory that is only read.
+inline dnnl::memory wrap(const dnnl::memory::desc& desc, const void* data) {
+  return dnnl::memory(desc, engine(), const_cast<void*>(data));
+}
+
 inline int64_t aligned(int64_t bytes) { return (bytes + 63) / 64 * 64; }
 
 inline char* at(void* start, int64_t bytes) { return static_cast<char*>(start) + bytes; }

@@ -13,8 +13,6 @@ using dnnl::memory;
 using Desc = memory::desc;
 using Tag = memory::format_tag;
 
-memory wrap(const Desc& desc, const void* data) { return memory(desc, engine(), const_cast<void*>(data)); }
-
 // Rows of an array in float32: as they are, or converted into a buffer and back.
 struct Rows {
   memory::data_type type;

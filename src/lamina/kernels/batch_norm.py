@@ -25,7 +25,6 @@ __all__ = ["batch_norm"]
 
 Arrays: TypeAlias = tuple[jax.Array, ...]
 
-_TYPES = {"float32": 0, "bfloat16": 1}
 _SMALLEST = 1 << 14  # numbers; below, XLA fuses it into its neighbours and is done sooner
 
 
@@ -101,11 +100,11 @@ def _backward(
 def _plan(x: Any) -> tuple[int, np.ndarray] | None:
     """Scratch memory and description for the kernels, or None where there are none."""
     size = math.prod(x.shape)
-    if native.native().library is None or jnp.dtype(x.dtype).name not in _TYPES or size < _SMALLEST:
+    if native.native().library is None or jnp.dtype(x.dtype).name not in native.TYPES or size < _SMALLEST:
         return None
     channels = x.shape[-1]
     slices = native.threads()
-    values = (_TYPES[jnp.dtype(x.dtype).name], slices, size // channels, channels)
+    values = (native.TYPES[jnp.dtype(x.dtype).name], slices, size // channels, channels)
     lines = [slices * 2 * channels * 8, slices * 2 * channels * 4, *[channels * 4] * 4]
     return sum(-(-line // 64) * 64 for line in lines), np.asarray(values, np.int64)
 

@@ -25,7 +25,6 @@ __all__ = ["DATA_GRADIENT", "FORWARD", "WEIGHT_GRADIENT", "out_size", "plan"]
 Pairs: TypeAlias = tuple[tuple[int, int], ...]
 
 _DIRECTIONS = ("forward", "data", "weights", "forward with bias", "forward with bias and relu")
-_TYPES = {"float32": 0, "bfloat16": 1}
 _STATIC = ("strides", "padding", "dilation", "groups")
 
 
@@ -55,13 +54,13 @@ def plan(
         x, kernel, y: arrays or specs: what goes in, the window's weights, what comes out (or their gradients).
     """
     dtype = jnp.dtype(x.dtype).name
-    if dtype not in _TYPES:
+    if dtype not in native.TYPES:
         return native.Plan(-1, f"{dtype} is computed by XLA's own kernels"), ()
     if 0 in (*x.shape, *kernel.shape, *y.shape):
         return native.Plan(-1, "there is nothing to compute"), ()
     space = zip(x.shape[1:-1], y.shape[1:-1], kernel.shape[:-2], strides, padding, dilation, strict=True)
     axes = [value for n, o, k, s, (lo, hi), d in space for value in (n, o, k, s, lo, hi, d)]
-    head = (_TYPES[dtype], native.threads(), x.shape[0], x.shape[-1], y.shape[-1], groups)
+    head = (native.TYPES[dtype], native.threads(), x.shape[0], x.shape[-1], y.shape[-1], groups)
     geometry = (*head, *axes)
     return native.plan("conv", _DIRECTIONS.index(direction), geometry), geometry
 

@@ -17,7 +17,10 @@ from typing import Any
 import jax
 import numpy as np
 
-__all__ = ["Native", "Plan", "call", "native", "plan", "threads"]
+__all__ = ["TYPES", "Native", "Plan", "call", "native", "plan", "threads"]
+
+# The types that there are kernels for, by the library's numbers.
+TYPES = {"float32": 0, "bfloat16": 1}
 
 _LIBRARY = "liblamina_kernels.so"
 _ONEDNN = "libdnnl.so.3"

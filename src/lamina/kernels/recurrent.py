@@ -34,7 +34,6 @@ Arrays: TypeAlias = tuple[jax.Array, ...]
 
 GATES: dict[Cell, int] = {"simple": 1, "gru": 3, "lstm": 4}
 _CELLS: tuple[Cell, ...] = ("simple", "gru", "lstm")
-_TYPES = {"float32": 0, "bfloat16": 1}
 
 
 def recurrent(
@@ -92,11 +91,11 @@ def recurrent(
 def plan(cell: Cell, shape: tuple[int, ...], dtype: Any, *, backward: bool) -> tuple[native.Plan, Any]:
     """The compiled kernel for a recurrence over ``shape`` (batch, steps, units), and the description that it takes."""
     name = jnp.dtype(dtype).name
-    if name not in _TYPES:
+    if name not in native.TYPES:
         return native.Plan(-1, f"{name} is computed by XLA's own kernels"), ()
     if 0 in shape:
         return native.Plan(-1, "there is nothing to compute"), ()
-    values = (_TYPES[name], native.threads(), _CELLS.index(cell), *shape)
+    values = (native.TYPES[name], native.threads(), _CELLS.index(cell), *shape)
     return native.plan("recurrent", int(backward), values), np.asarray(values, np.int64)
 
 
