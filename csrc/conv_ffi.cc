@@ -24,20 +24,36 @@ ffi::Error run(ffi::ThreadPool pool, ffi::AnyBuffer a, ffi::AnyBuffer b, ffi::Re
   });
 }
 
+std::shared_ptr<const Convolution> with_bias(ffi::Span<const int64_t> geometry, bool relu) {
+  return convolution(Direction::kForward, geometry.begin(), geometry.size(),
+                     relu ? Epilogue::kBiasRelu : Epilogue::kBias);
+}
+
 ffi::Error run_with_bias(ffi::ThreadPool pool, ffi::AnyBuffer x, ffi::AnyBuffer w, ffi::AnyBuffer bias,
                          ffi::Result<ffi::AnyBuffer> y, ffi::Result<ffi::AnyBuffer> scratch,
-                         ffi::Span<const int64_t> geometry, bool relu) {
+                         ffi::Span<const int64_t> geometry, bool relu, bool packed) {
   return guarded("lamina convolution", [&] {
-    const auto epilogue = relu ? Epilogue::kBiasRelu : Epilogue::kBias;
-    const auto conv = convolution(Direction::kForward, geometry.begin(), geometry.size(), epilogue);
+    const auto conv = with_bias(geometry, relu);
     const Geometry g = read_geometry(geometry.begin(), geometry.size());
     expect_bytes("its input", x, g.bytes(g.x_elements()));
-    expect_bytes("its kernel", w, g.bytes(g.w_elements()));
+    expect_bytes("its kernel", w, packed ? conv->packed_bytes() : g.bytes(g.w_elements()));
     expect_bytes("its bias", bias, g.out * 4);
     expect_bytes("its result", *y, g.bytes(g.y_elements()));
     expect_bytes(kScratch, *scratch, conv->scratch_bytes());
     conv->run(pool_of(pool), x.untyped_data(), w.untyped_data(), y->untyped_data(), scratch->untyped_data(),
-              static_cast<const float*>(bias.untyped_data()));
+              static_cast<const float*>(bias.untyped_data()), packed);
+  });
+}
+
+ffi::Error pack(ffi::ThreadPool pool, ffi::AnyBuffer w, ffi::Result<ffi::AnyBuffer> packed,
+                ffi::Result<ffi::AnyBuffer> scratch, ffi::Span<const int64_t> geometry, bool relu) {
+  return guarded("lamina convolution", [&] {
+    const auto conv = with_bias(geometry, relu);
+    const Geometry g = read_geometry(geometry.begin(), geometry.size());
+    expect_bytes("its kernel", w, g.bytes(g.w_elements()));
+    expect_bytes("its packed kernel", *packed, conv->packed_bytes());
+    expect_bytes(kScratch, *scratch, conv->scratch_bytes());
+    conv->pack(pool_of(pool), w.untyped_data(), packed->untyped_data(), scratch->untyped_data());
   });
 }
 
@@ -66,23 +82,45 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(lamina_conv_with_bias, run_with_bias,
                                   .Ret<ffi::AnyBuffer>()
                                   .Ret<ffi::AnyBuffer>()
                                   .Attr<ffi::Span<const int64_t>>("geometry")
+                                  .Attr<bool>("relu")
+                                  .Attr<bool>("packed"));
+XLA_FFI_DEFINE_HANDLER_SYMBOL(lamina_conv_pack, pack,
+                              ffi::Ffi::Bind()
+                                  .Ctx<ffi::ThreadPool>()
+                                  .Arg<ffi::AnyBuffer>()
+                                  .Ret<ffi::AnyBuffer>()
+                                  .Ret<ffi::AnyBuffer>()
+                                  .Attr<ffi::Span<const int64_t>>("geometry")
                                   .Attr<bool>("relu"));
 #pragma GCC visibility pop
 
 }  // namespace lamina
+
+static std::shared_ptr<const lamina::Convolution> numbered(int64_t direction, const int64_t* geometry, int64_t count) {
+  const auto epilogue = direction > 2 ? static_cast<lamina::Epilogue>(direction - 2) : lamina::Epilogue::kNone;
+  const auto which = direction > 2 ? lamina::Direction::kForward : static_cast<lamina::Direction>(direction);
+  return lamina::convolution(which, geometry, count, epilogue);
+}
 
 // Bytes of scratch memory for a convolution, or -1 where oneDNN has no fast kernel for it. `name` gets the kernel's name
 // or the reason. `direction`: 0 forward, 1 data, 2 weights, 3 forward with bias, 4 forward with bias and ReLU.
 LAMINA_EXPORT int64_t lamina_conv_plan(int64_t direction, const int64_t* geometry, int64_t count, char* name,
                                        int64_t size) {
   try {
-    const auto epilogue = direction > 2 ? static_cast<lamina::Epilogue>(direction - 2) : lamina::Epilogue::kNone;
-    const auto which = direction > 2 ? lamina::Direction::kForward : static_cast<lamina::Direction>(direction);
-    const auto conv = lamina::convolution(which, geometry, count, epilogue);
+    const auto conv = numbered(direction, geometry, count);
     std::snprintf(name, size, "%s", conv->name().c_str());
     return conv->scratch_bytes();
   } catch (const std::exception& error) {
     std::snprintf(name, size, "%s", error.what());
     return -1;
+  }
+}
+
+// Bytes of the packed weights of a convolution that lamina_conv_plan has a kernel for; 0 where nothing is to be packed.
+LAMINA_EXPORT int64_t lamina_conv_packed_bytes(int64_t direction, const int64_t* geometry, int64_t count) {
+  try {
+    return numbered(direction, geometry, count)->packed_bytes();
+  } catch (const std::exception&) {
+    return 0;
   }
 }

@@ -34,11 +34,10 @@ TapProducts::TapProducts(const Geometry& g, int64_t slices) : g_(g), rows_(g.y_e
   const dnnl::matmul::primitive_desc description(engine(), a_, b_, c_, user_scratchpad());
   product_ = dnnl::matmul(description);
   scratchpad_ = description.scratchpad_desc();
-  kernel_ = description.impl_info_str();
+  name_ = std::string("a product for each tap, ") + description.impl_info_str();
   slice_bytes_ = aligned(g.bytes(rows_ * g.in)) + aligned(scratchpad_.get_size());
+  scratch_bytes_ = slices_ * slice_bytes_;
 }
-
-std::string TapProducts::name() const { return "a product for each tap, " + kernel_; }
 
 // What the window's tap meets: for each output its input's channels, or zeros in the padding.
 void TapProducts::gather(int64_t tap, const void* x, void* rows) const {
@@ -71,7 +70,8 @@ void TapProducts::gather(int64_t tap, const void* x, void* rows) const {
   }
 }
 
-void TapProducts::run(const Schedule& schedule, const void* x, const void* dy, void* dw, void* scratch) const {
+void TapProducts::run(const Schedule& schedule, const void* x, const void* dy, void* dw, void* scratch, const float*,
+                      bool) const {
   const int64_t items = taps_ * halves_, columns = g_.out / halves_;
   parallel_for(schedule, slices_, [&](int64_t slice) {
     const SingleThread single;

@@ -6,17 +6,16 @@
 
 namespace lamina {
 
-class TapProducts {
+class TapProducts : public Convolution {
  public:
   // Whether to prefer it; the rule was measured (docs/kernels.md).
   static bool faster(const Geometry& geometry);
 
   TapProducts(const Geometry& geometry, int64_t slices);
-  int64_t scratch_bytes() const { return slices_ * slice_bytes_; }
-  std::string name() const;
 
-  // (x, dy) -> dw.
-  void run(const Schedule& schedule, const void* x, const void* dy, void* dw, void* scratch) const;
+  void pack(const Schedule&, const void*, void*, void*) const override {}
+  void run(const Schedule& schedule, const void* x, const void* dy, void* dw, void* scratch, const float* bias,
+           bool packed) const override;
 
  private:
   void gather(int64_t tap, const void* x, void* rows) const;
@@ -25,7 +24,6 @@ class TapProducts {
   int64_t slices_, taps_, halves_, rows_, slice_bytes_;
   dnnl::memory::desc a_, b_, c_, scratchpad_;
   dnnl::matmul product_;
-  std::string kernel_;
 };
 
 }  // namespace lamina

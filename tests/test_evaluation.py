@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 import lamina as lm
-from lamina.evaluation import fold
+from lamina.evaluation import Predictor, fold, packed
 from lamina.kernels import conv, native
-from lamina.kernels.conv_with_bias import conv_with_bias
+from lamina.kernels.conv_with_bias import Packed, conv_with_bias
 
 
 def norm_error(ours, theirs):
@@ -66,6 +66,32 @@ def test_the_folded_network_is_the_same_function(name, dtype):
     got, _ = jax.jit(folded.apply)(own_params, own_state, x.astype(dtype))
     assert got.dtype == dtype
     assert norm_error(got.astype(jnp.float32), want) < (2e-6 if dtype == jnp.float32 else 3e-2)
+
+
+@pytest.mark.skipif(native.native().library is None, reason=native.native().reason)
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+def test_packed_weights_give_the_same_bits(dtype):
+    network = lm.Sequential(block(64), lm.relu, lm.Residual(block(64)), lm.Parallel(lm.Conv(20, 1), lm.Conv(30, 5)))
+    params, state = made(network, (19, 18, 3))
+    folded, params, state = fold(network, params, state)
+    x = jnp.asarray(np.random.default_rng(0).standard_normal((5, 19, 18, 3)), dtype)
+    ready = packed(folded, params, jax.ShapeDtypeStruct(x.shape[1:], dtype), len(x))
+    kinds = [type(leaf) for leaf in jax.tree.leaves(ready, is_leaf=lambda leaf: isinstance(leaf, Packed))]
+    assert kinds.count(Packed) >= 3
+    apply = jax.jit(folded.apply)
+    np.testing.assert_array_equal(apply(ready, state, x)[0], apply(params, state, x)[0])
+
+
+def test_a_predictor_keeps_the_weights_of_two_shapes():
+    network = lm.Sequential(block(8), lm.Flatten(), lm.Dense(3))
+    params, state = made(network, (6, 7, 3))
+    predictor = Predictor(network, params, state, lambda x: x / 255)
+    x = np.random.default_rng(0).uniform(0, 255, (9, 6, 7, 3)).astype(np.float32)
+    for size in (1, 9, 4, 1):
+        want, _ = network.apply(params, state, x[:size] / 255)
+        assert norm_error(predictor(x[:size]), want) < 2e-6
+    assert predictor.programs() == 3
+    assert len(predictor._packed) == 2
 
 
 def test_norms_and_activations_are_gone_where_they_can_be():

@@ -46,7 +46,7 @@ def test_a_batch_of_one_shape_is_compiled_once(model: Model, held_out: Any) -> N
     fresh = replace(model)
     fresh.outputs(held_out, 32)
     fresh.outputs(held_out, 32)
-    assert fresh._folded[0]._cache_size() == 1
+    assert fresh._predictor.programs() == 1
 
 
 def test_predictions_are_probabilities_and_names(model: Model, held_out: Any) -> None:

@@ -22,7 +22,7 @@ std::vector<float> numbers(int64_t count, uint32_t seed) {
 }
 
 Bytes convolve(const Schedule& schedule, Direction direction, int64_t batch) {
-  const std::vector<int64_t> values{0, 3, batch, 8, 16, 1, 20, 20, 3, 1, 1, 1, 1, 20, 20, 3, 1, 1, 1, 1};
+  const std::vector<int64_t> values{0, 3, 0, batch, 8, 16, 1, 20, 20, 3, 1, 1, 1, 1, 20, 20, 3, 1, 1, 1, 1};
   const Geometry g = read_geometry(values.data(), values.size());
   const auto conv = convolution(direction, values.data(), values.size());
   const auto x = numbers(g.x_elements(), 1), w = numbers(g.w_elements(), 2), y = numbers(g.y_elements(), 3);

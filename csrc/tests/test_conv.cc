@@ -17,8 +17,8 @@ struct Case {
   std::vector<Space> axes;
 };
 
-std::vector<int64_t> values(const Case& c, bool half, int64_t slices) {
-  std::vector<int64_t> all{half, slices, c.batch, c.in, c.out, c.groups};
+std::vector<int64_t> values(const Case& c, bool half, int64_t slices, bool exact = false) {
+  std::vector<int64_t> all{half, slices, exact, c.batch, c.in, c.out, c.groups};
   for (const auto& [size, window, stride, low, high, dilation] : c.axes) {
     const int64_t out = (size + low + high - (window - 1) * dilation - 1) / stride + 1;
     all.insert(all.end(), {size, out, window, stride, low, high, dilation});
@@ -68,8 +68,14 @@ void naive(Geometry g, Direction direction, Arrays& arrays) {
 
 // Which kernels there were, of how many convolutions.
 struct Tally {
-  int kernels = 0, asked = 0, cut = 0;
+  int kernels = 0, asked = 0, cut = 0, winograd = 0, packed = 0;
 };
+
+// The largest error of a kernel: Winograd's algorithm trades some exactness for speed.
+double tolerance(const Convolution& conv, bool half) {
+  const bool winograd = conv.name().find("Winograd") != std::string::npos;
+  return half ? (winograd ? 6e-3 : 4e-3) : winograd ? 3e-6 : 2e-6;
+}
 
 void check(const Case& c, bool half, const Schedule& pool, Tally& tally) {
   for (Direction direction : {Direction::kForward, Direction::kData, Direction::kWeights}) {
@@ -97,19 +103,31 @@ void check(const Case& c, bool half, const Schedule& pool, Tally& tally) {
       CHECK(conv->scratch_bytes() % 64 == 0);
       if (slices == 1) scratch_of_one = conv->scratch_bytes();
       if (conv->scratch_bytes() != scratch_of_one) ++tally.cut;
+      if (conv->name().find("Winograd") != std::string::npos) ++tally.winograd;
       const auto elements = [&](const auto& array) { return g.bytes(array.size()); };
       Guarded first(elements(expected), Edge::kEnd), again(elements(expected), Edge::kStart);
-      const auto run = [&](Edge edge, const Schedule& schedule, Guarded& result) {
+      const auto run = [&](Edge edge, const Schedule& schedule, Guarded& result, bool packed = false) {
         Guarded a(elements(a_values), edge), b(elements(b_values), edge), scratch(conv->scratch_bytes(), edge);
         a.write(a_values, half);
         b.write(b_values, half);
-        conv->run(schedule, a.get(), b.get(), result.get(), scratch.get());
+        if (packed) {
+          Guarded w(conv->packed_bytes(), edge);
+          conv->pack(schedule, b.get(), w.get(), scratch.get());
+          conv->run(schedule, a.get(), w.get(), result.get(), scratch.get(), nullptr, true);
+        } else {
+          conv->run(schedule, a.get(), b.get(), result.get(), scratch.get());
+        }
       };
       run(Edge::kEnd, pool, first);
       run(Edge::kStart, caller_only(), again);
       CHECK(first == again);  // whoever computes the slices, and wherever they lie
+      if (conv->packed_bytes()) {
+        ++tally.packed;
+        run(Edge::kEnd, pool, again, true);
+        CHECK(first == again);
+      }
       const double wrong = error(first.read(half), expected);
-      if (!(wrong < (half ? 4e-3 : 2e-6))) {
+      if (!(wrong < tolerance(*conv, half))) {
         std::fprintf(stderr, "direction %d, %s, %d slices, %s: error %g, case", static_cast<int>(direction),
                      half ? "bfloat16" : "float32", static_cast<int>(slices), conv->name().c_str(), wrong);
         for (int64_t value : plain) std::fprintf(stderr, " %d", static_cast<int>(value));
@@ -151,7 +169,7 @@ void check_epilogue(const Case& c, bool half, const Schedule& pool, Tally& tally
         w.write(arrays.w, half);
         bias.write(bias_values, false);
         conv->run(pool, x.get(), w.get(), y.get(), scratch.get(), static_cast<const float*>(bias.get()));
-        CHECK(error(y.read(half), expected) < (half ? 4e-3 : 2e-6));
+        CHECK(error(y.read(half), expected) < tolerance(*conv, half));
       }
     }
   }
@@ -200,6 +218,16 @@ void test_all() {
       {5, 96, 160, 1, {{7, 3, 1, 1, 1, 1}, {5, 3, 1, 1, 1, 1}}},
       // Weights that are reordered in parts, none of them a whole number of blocks.
       {3, 150, 211, 1, {{6, 3, 1, 1, 1, 1}, {5, 3, 1, 1, 1, 1}}},
+      // Winograd's algorithm: tiles that end inside and outside of the picture, padding on one side, none, too much.
+      {3, 64, 64, 1, {{16, 3, 1, 1, 1, 1}, {16, 3, 1, 1, 1, 1}}},
+      {2, 64, 96, 1, {{15, 3, 1, 0, 2, 1}, {18, 3, 1, 1, 0, 1}}},
+      {5, 128, 64, 1, {{9, 3, 1, 3, 4, 1}, {7, 3, 1, 0, 0, 1}}},
+      {1, 96, 64, 1, {{40, 3, 1, 1, 1, 1}, {3, 3, 1, 1, 1, 1}}},
+      {3, 64, 80, 1, {{13, 5, 1, 2, 2, 1}, {14, 5, 1, 0, 4, 1}}},
+      {2, 64, 64, 1, {{12, 5, 1, 5, 0, 1}, {11, 5, 1, 2, 2, 1}}},
+      {9, 112, 112, 1, {{14, 3, 1, 1, 1, 1}, {14, 3, 1, 1, 1, 1}}},  // in bfloat16, too
+      // Weights in blocks of 48 output channels.
+      {2, 40, 192, 1, {{12, 3, 2, 1, 1, 1}, {13, 5, 1, 2, 2, 1}}},
       // A weight gradient by products for each tap: strided, dilated, padded on one side, an odd number of outputs.
       {3, 130, 136, 1, {{7, 3, 2, 2, 0, 1}, {6, 3, 1, 1, 2, 2}}},
       {4, 128, 129, 1, {{9, 5, 1, 2, 2, 1}}},
@@ -212,16 +240,19 @@ void test_all() {
       check(c, half, pool.schedule(), tally);
       check_epilogue(c, half, pool.schedule(), tally);
     }
-    std::printf("%s: kernels for %d of %d, %d in several slices\n", half ? "bfloat16" : "float32", tally.kernels,
-                tally.asked, tally.cut);
+    std::printf("%s: kernels for %d of %d, %d in several slices, %d by Winograd's algorithm, %d with packed weights\n",
+                half ? "bfloat16" : "float32", tally.kernels, tally.asked, tally.cut, tally.winograd, tally.packed);
     CHECK(tally.kernels < tally.asked);
+    if (half && dnnl_get_effective_cpu_isa() == dnnl_cpu_isa_avx512_core_bf16) CHECK(tally.winograd > 5);
     if (!half && dnnl::get_effective_cpu_isa() >= dnnl::cpu_isa::avx2) {
       CHECK(tally.kernels > 0.8 * tally.asked);
       CHECK(tally.cut > 50);
+      CHECK(tally.winograd > 30);
+      CHECK(tally.packed > 50);
     }
   }
   // What is not a geometry.
-  for (size_t count : {0, 6, 12, 14}) {
+  for (size_t count : {0, 7, 13, 15}) {
     const std::vector<int64_t> numbers(20, 1);
     bool refused = false;
     try {

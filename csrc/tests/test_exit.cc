@@ -16,7 +16,7 @@ void compute() {
   float* scratch = memory.data() + (64 - reinterpret_cast<uintptr_t>(memory.data()) % 64) / sizeof(float);
   for (int64_t round = 0;; ++round, ++rounds) {
     const int64_t size = 20 + round % 40;
-    const std::vector<int64_t> geometry{0, 2, 1, 4, 8, 1, size, size - 2, 3, 1, 0, 0, 1};
+    const std::vector<int64_t> geometry{0, 2, 0, 1, 4, 8, 1, size, size - 2, 3, 1, 0, 0, 1};
     const auto conv = convolution(Direction::kForward, geometry.data(), geometry.size());
     CHECK(conv->scratch_bytes() < 1 << 17);
     conv->run(caller_only(), x.data(), w.data(), y.data(), scratch);

@@ -3,17 +3,55 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-from lamina.kernels.conv_with_bias import conv_with_bias
+from lamina.kernels.conv_with_bias import Packed, conv_with_bias, pack
 from lamina.layers import BatchNorm, Conv, Dense, Layer, Parallel, Relu, Residual, Sequential
 from lamina.layers.base import Context, Params, Spec, State
 
-__all__ = ["fold"]
+__all__ = ["Predictor", "fold", "packed"]
+
+
+_LAYOUTS = 2  # shapes of a batch whose weights are kept: one by one, and many at once
+
+
+class Predictor:
+    """A trained network as a function of encoded inputs, compiled for each shape of a batch.
+
+    Weights are folded once, and brought into the layout that convolutions want once for each shape.
+    """
+
+    def __init__(self, network: Layer, params: Params, state: State, transform: Callable[[Any], Any]) -> None:
+        self._network, self._params, self._state = fold(network, params, state)
+        self._transform = transform
+        self._packed: dict[Any, Params] = {}
+        self._compiled = jax.jit(self._forward)
+
+    def __call__(self, x: Any) -> jax.Array:
+        """Raw outputs ``(batch, units)`` in float32 for a batch as the preprocessing encodes it."""
+        leaves, structure = jax.tree.flatten(x)
+        key = structure, *((leaf.shape, jnp.dtype(leaf.dtype)) for leaf in leaves)
+        if key not in self._packed:
+            inputs = jax.eval_shape(self._transform, x)
+            spec = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), inputs)
+            made = packed(self._network, self._params, spec, leaves[0].shape[0])
+            self._packed = dict([*self._packed.items(), (key, made)][-_LAYOUTS:])
+        outputs: jax.Array = self._compiled(self._packed[key], self._state, x)
+        return outputs
+
+    def programs(self) -> int:
+        """How many shapes have been compiled."""
+        return int(self._compiled._cache_size())  # type: ignore[attr-defined]
+
+    def _forward(self, params: Params, state: State, x: Any) -> jax.Array:
+        outputs, _ = self._network.apply(params, state, self._transform(x))
+        return jnp.asarray(outputs, jnp.float32)
 
 
 def fold(network: Layer, params: Params, state: State) -> tuple[Layer, Params, State]:
@@ -54,6 +92,26 @@ def fold(network: Layer, params: Params, state: State) -> tuple[Layer, Params, S
     return Sequential(**parts), own_params, own_state
 
 
+def packed(network: Layer, params: Params, spec: Spec, batch: int) -> Params:
+    """The params of a folded network, its kernels brought beforehand into the layout that convolutions want.
+
+    Args:
+        spec: of an example as it goes into the network.
+        batch: examples in a batch; another number is another layout.
+    """
+    if isinstance(network, _ConvWithBias):
+        x = jax.ShapeDtypeStruct((batch, *spec.shape), spec.dtype)
+        return params | {"kernel": pack(x, params["kernel"], **network.options)}
+    if not isinstance(network, Sequential | Residual | Parallel):
+        return params
+    own: Params = {}
+    for name, part in network.parts():
+        own[name] = packed(part, params.get(name, {}), spec, batch)
+        if isinstance(network, Sequential):
+            spec = part.out_spec(spec)
+    return own
+
+
 def _absorbed(params: Params, norm: BatchNorm, norm_params: Params, norm_state: State) -> Params:
     """The weights of one layer that does what a layer and the norm after it did: both are affine in each output."""
     gain = norm_params["scale"] * lax.rsqrt(norm_state["var"] + norm.epsilon)
@@ -72,15 +130,12 @@ class _ConvWithBias(Layer):
         return self.conv.out_spec(in_spec)
 
     def forward(self, params: Params, state: State, x: jax.Array, ctx: Context) -> tuple[jax.Array, State]:
-        conv = self.conv
-        y = conv_with_bias(
-            x,
-            params["kernel"].astype(x.dtype),
-            params["bias"],
-            relu=self.relu,
-            strides=conv.strides,
-            padding=conv.padding,
-            dilation=conv.dilation,
-            groups=conv.groups,
-        )
-        return y, state
+        kernel = params["kernel"]
+        kernel = kernel if isinstance(kernel, Packed) else kernel.astype(x.dtype)
+        return conv_with_bias(x, kernel, params["bias"], **self.options), state
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Of `conv_with_bias`."""
+        names = ("strides", "padding", "dilation", "groups")
+        return {name: getattr(self.conv, name) for name in names} | {"relu": self.relu}

@@ -10,13 +10,12 @@ from os import PathLike
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from lamina import heads, modelfile
 from lamina.data.base import ArraySplit, ClassTarget, Preprocessing, Split, Target
 from lamina.errors import DataError
-from lamina.evaluation import fold
+from lamina.evaluation import Predictor
 from lamina.layers import Layer
 from lamina.layers.base import Params, State
 from lamina.metrics import Interval
@@ -75,24 +74,16 @@ class Model:
     card: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property
-    def _folded(self) -> tuple[Any, Params, State]:
-        """A compiled function of weights, state and encoded inputs, and the weights and state that go into it."""
+    def _predictor(self) -> Predictor:
         network = heads.logits_network(self.network, self.target)
-        folded = fold(network, self.params, self.state)
-
-        @jax.jit
-        def forward(params: Params, state: State, x: Any) -> jax.Array:
-            outputs, _ = folded[0].apply(params, state, self.preprocessing.transform(x))
-            return jnp.asarray(outputs, jnp.float32)
-
-        return forward, *folded[1:]
+        return Predictor(network, self.params, self.state, self.preprocessing.transform)
 
     def outputs(self, split: Split, batch_size: int = 256) -> np.ndarray:
         """The network's raw outputs (logits, or standardised values) for a split, ``(n, units)`` float32.
 
         Reading and decoding the next batch overlaps with the computation of this one.
         """
-        return run_batches(*self._folded, split, batch_size)
+        return run_batches(self._predictor, split, batch_size)
 
     def predict(self, x: Any, batch_size: int = 256) -> Predictions:
         """Answer for raw inputs: arrays, picture files, a data frame: what the model's preprocessing takes.
@@ -179,14 +170,12 @@ def load(path: str | PathLike[str]) -> Model:
 
 
 def run_batches(
-    forward: Any,
-    params: Params,
-    state: State,
+    forward: Callable[[Any], jax.Array],
     split: Split,
     batch_size: int,
     before_each: Callable[[], None] = lambda: None,
 ) -> np.ndarray:
-    """``forward(params, state, x)`` over a whole split in batches of one shape, as host arrays.
+    """``forward(x)`` over a whole split in batches of one shape, as host arrays.
 
     Args:
         before_each: called before every batch; what it raises ends the pass.
@@ -196,7 +185,7 @@ def run_batches(
     results = []
     for count, x in _batches(split, size):
         before_each()
-        results.append(np.asarray(forward(params, state, x))[:count])
+        results.append(np.asarray(forward(x))[:count])
     return np.concatenate(results)
 
 

@@ -105,3 +105,43 @@ def test_value_and_both_gradients_equal_plain_jax_in_float64(name: str, examples
     if name == "float32" or "AVX-512" in native.native().reason or "AMX" in native.native().reason:
         for direction in ("forward", "data", "weights"):
             assert tally[direction] > 0.8 * tally["asked"], tally
+
+
+# Tiles that end inside and outside of the picture; paddings of all kinds.
+WINOGRAD = [
+    Configuration(6, (18, 19), (3, 3), 64, 96, 1, (1, 1), ((1, 1), (0, 2)), (1, 1)),
+    Configuration(5, (30, 5), (3, 3), 96, 64, 1, (1, 1), ((3, 4), (1, 1)), (1, 1)),
+    Configuration(6, (13, 14), (5, 5), 64, 80, 1, (1, 1), ((2, 2), (0, 5)), (1, 1)),
+]
+
+
+def winograd(c: Configuration, name: str) -> list[bool]:
+    """Whether Winograd's algorithm computes each direction."""
+    out = out_size(c.size, c.window, c.strides, c.padding, c.dilation)
+    x, w, y = (
+        jax.ShapeDtypeStruct(shape, jnp.dtype(name))
+        for shape in ((c.batch, *c.size, c.inputs), (*c.window, c.inputs, c.outputs), (c.batch, *out, c.outputs))
+    )
+    names = [plan(direction, x, w, y, **c.options)[0].kernel for direction in ("forward", "data", "weights")]
+    return ["Winograd" in name for name in names]
+
+
+@pytest.mark.parametrize("c", WINOGRAD)
+def test_winograds_algorithm_in_all_directions(c: Configuration) -> None:
+    assert winograd(c, "float32") == [True] * 3
+    check(c, "float32", 3e-6, Counter())
+
+
+def test_winograds_algorithm_in_bfloat16() -> None:
+    c = Configuration(12, (14, 15), (3, 3), 128, 128, 1, (1, 1), ((1, 1), (1, 1)), (1, 1))
+    if not all(winograd(c, "bfloat16")):
+        pytest.skip("this CPU's products in bfloat16 are too slow or too fast for it")
+    check(c, "bfloat16", 6e-3, Counter())
+
+
+@pytest.mark.parametrize("name", ["float32", "bfloat16"])
+def test_the_highest_precision_takes_no_short_cut(name: str) -> None:
+    c = WINOGRAD[0]
+    with jax.default_matmul_precision("highest"):
+        assert winograd(c, name) == [False] * 3
+        check(c, name, 1e-6 if name == "float32" else 4e-3, Counter())

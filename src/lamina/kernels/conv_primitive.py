@@ -20,11 +20,12 @@ from jax.interpreters import ad, batching, mlir
 
 from lamina.kernels import conv_portable, native
 
-__all__ = ["DATA_GRADIENT", "FORWARD", "WEIGHT_GRADIENT", "out_size", "plan"]
+__all__ = ["DATA_GRADIENT", "FORWARD", "WEIGHT_GRADIENT", "out_size", "packed_bytes", "plan"]
 
 Pairs: TypeAlias = tuple[tuple[int, int], ...]
 
 _DIRECTIONS = ("forward", "data", "weights", "forward with bias", "forward with bias and relu")
+_EXACT = ("highest", "float32")  # of JAX's words for precision: no algorithm that rounds more than a sum does
 _STATIC = ("strides", "padding", "dilation", "groups")
 
 
@@ -60,9 +61,15 @@ def plan(
         return native.Plan(-1, "there is nothing to compute"), ()
     space = zip(x.shape[1:-1], y.shape[1:-1], kernel.shape[:-2], strides, padding, dilation, strict=True)
     axes = [value for n, o, k, s, (lo, hi), d in space for value in (n, o, k, s, lo, hi, d)]
-    head = (native.TYPES[dtype], native.threads(), x.shape[0], x.shape[-1], y.shape[-1], groups)
+    exact = jax.config.jax_default_matmul_precision in _EXACT  # type: ignore[attr-defined]
+    head = (native.TYPES[dtype], native.threads(), exact, x.shape[0], x.shape[-1], y.shape[-1], groups)
     geometry = (*head, *axes)
     return native.plan("conv", _DIRECTIONS.index(direction), geometry), geometry
+
+
+def packed_bytes(direction: str, geometry: tuple[int, ...]) -> int:
+    """Bytes of the weights as a planned kernel wants them; 0 where it takes them as they are."""
+    return native.packed_bytes(_DIRECTIONS.index(direction), geometry)
 
 
 def _on_cpu(direction: str, portable: Callable[..., jax.Array]) -> Callable[..., jax.Array]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jax
@@ -11,14 +13,30 @@ from jax import lax
 
 from lamina.kernels import conv_portable, native
 from lamina.kernels.conv import Ints, Padding, per_axis, resolve_padding
-from lamina.kernels.conv_primitive import out_size, plan
+from lamina.kernels.conv_primitive import out_size, packed_bytes, plan
 
-__all__ = ["conv_with_bias"]
+__all__ = ["Packed", "conv_with_bias", "pack"]
+
+_DIRECTIONS = ("forward with bias", "forward with bias and relu")
+
+
+@partial(jax.tree_util.register_dataclass, data_fields=["data"], meta_fields=["shape"])
+@dataclass(frozen=True)
+class Packed:
+    """A kernel in the layout that one convolution wants, `pack`'s result.
+
+    Attributes:
+        data: bytes.
+        shape: ``(*window, channels_in / groups, channels_out)``, as it was.
+    """
+
+    data: jax.Array
+    shape: tuple[int, ...]
 
 
 def conv_with_bias(
     x: jax.Array,
-    kernel: jax.Array,
+    kernel: jax.Array | Packed,
     bias: jax.Array,
     *,
     relu: bool,
@@ -36,14 +54,17 @@ def conv_with_bias(
     Returns:
         ``(batch, *space_out, channels_out)`` of x's dtype.
     """
-    rank = x.ndim - 2
-    step, spacing = per_axis(strides, rank, "strides"), per_axis(dilation, rank, "dilation")
-    pads = resolve_padding(padding, x.shape[1:-1], kernel.shape[:-2], step, spacing)
-    options: dict[str, Any] = {"strides": step, "padding": pads, "dilation": spacing, "groups": groups}
-    size = out_size(x.shape[1:-1], kernel.shape[:-2], step, pads, spacing)
-    result = jax.ShapeDtypeStruct((x.shape[0], *size, kernel.shape[-1]), x.dtype)
-    direction = "forward with bias and relu" if relu else "forward with bias"
-    found, geometry = plan(direction, x, kernel, result, **options)
+    options = _options(x, kernel, strides, padding, dilation, groups)
+    result, found, geometry = _planned(x, kernel, relu, options)
+    described = np.asarray(geometry, np.int64)
+
+    def ours(x: jax.Array, kernel: jax.Array, bias: jax.Array, packed: bool = False) -> jax.Array:
+        attributes = {"geometry": described, "relu": relu, "packed": packed}
+        (y,) = native.call("lamina_conv_with_bias", (result,), (x, kernel, bias), found.scratch, **attributes)
+        return y  # type: ignore[no-any-return]
+
+    if isinstance(kernel, Packed):
+        return ours(x, kernel.data, bias, packed=True)
 
     def portable(x: jax.Array, kernel: jax.Array, bias: jax.Array) -> jax.Array:
         y = conv_portable.forward(x, kernel, **options)
@@ -52,12 +73,50 @@ def conv_with_bias(
 
     if found.scratch < 0:
         return portable(x, kernel, bias)
-
-    def ours(x: jax.Array, kernel: jax.Array, bias: jax.Array) -> jax.Array:
-        described = np.asarray(geometry, np.int64)
-        (y,) = native.call(
-            "lamina_conv_with_bias", (result,), (x, kernel, bias), found.scratch, geometry=described, relu=relu
-        )
-        return y  # type: ignore[no-any-return]
-
     return lax.platform_dependent(x, kernel, bias, cpu=ours, default=portable)  # type: ignore[no-any-return]
+
+
+def pack(
+    x: jax.ShapeDtypeStruct,
+    kernel: jax.Array,
+    *,
+    relu: bool,
+    strides: Ints = 1,
+    padding: Padding = "SAME",
+    dilation: Ints = 1,
+    groups: int = 1,
+) -> jax.Array | Packed:
+    """The kernel as `conv_with_bias` with the same arguments wants it, made once instead of at every call.
+
+    Args:
+        x: what will be convolved, with its batch. The rest as for `conv_with_bias`.
+
+    Returns:
+        The kernel itself where it is wanted as it is, and where no kernel of ours computes.
+    """
+    if jax.default_backend() != "cpu":
+        return kernel
+    cast = kernel.astype(x.dtype)
+    _, found, geometry = _planned(x, cast, relu, _options(x, cast, strides, padding, dilation, groups))
+    size = packed_bytes(_DIRECTIONS[relu], geometry) if found.scratch >= 0 else 0
+    if not size:
+        return kernel
+    result = jax.ShapeDtypeStruct((size,), jnp.uint8)
+    described = np.asarray(geometry, np.int64)
+    (data,) = native.call("lamina_conv_pack", (result,), (cast,), found.scratch, geometry=described, relu=relu)
+    return Packed(data, kernel.shape)
+
+
+def _options(x: Any, kernel: Any, strides: Ints, padding: Padding, dilation: Ints, groups: int) -> dict[str, Any]:
+    rank = len(x.shape) - 2
+    step, spacing = per_axis(strides, rank, "strides"), per_axis(dilation, rank, "dilation")
+    pads = resolve_padding(padding, x.shape[1:-1], kernel.shape[:-2], step, spacing)
+    return {"strides": step, "padding": pads, "dilation": spacing, "groups": groups}
+
+
+def _planned(
+    x: Any, kernel: Any, relu: bool, options: dict[str, Any]
+) -> tuple[jax.ShapeDtypeStruct, native.Plan, tuple[int, ...]]:
+    size = out_size(x.shape[1:-1], kernel.shape[:-2], options["strides"], options["padding"], options["dilation"])
+    result = jax.ShapeDtypeStruct((x.shape[0], *size, kernel.shape[-1]), x.dtype)
+    return result, *plan(_DIRECTIONS[relu], x, kernel, result, **options)

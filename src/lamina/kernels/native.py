@@ -17,7 +17,7 @@ from typing import Any
 import jax
 import numpy as np
 
-__all__ = ["TYPES", "Native", "Plan", "call", "native", "plan", "threads"]
+__all__ = ["TYPES", "Native", "Plan", "call", "native", "packed_bytes", "plan", "threads"]
 
 # The types that there are kernels for, by the library's numbers.
 TYPES = {"float32": 0, "bfloat16": 1}
@@ -29,6 +29,7 @@ _TARGETS = (
     "lamina_conv_data",
     "lamina_conv_weights",
     "lamina_conv_with_bias",
+    "lamina_conv_pack",
     "lamina_recurrent_forward",
     "lamina_recurrent_backward",
     "lamina_batch_norm_forward",
@@ -95,6 +96,15 @@ def plan(operation: str, direction: int, values: tuple[int, ...]) -> Plan:
     return Plan(scratch, name.value.decode(errors="replace"))
 
 
+def packed_bytes(direction: int, values: tuple[int, ...]) -> int:
+    """Bytes of a convolution's weights in its kernel's own layout; 0 where it takes them as they are."""
+    library = native().library
+    if library is None:
+        return 0
+    array = (ctypes.c_int64 * len(values))(*values)
+    return int(library.lamina_conv_packed_bytes(ctypes.c_int64(direction), array, ctypes.c_int64(len(values))))
+
+
 def call(target: str, results: Sequence[Any], operands: Sequence[jax.Array], scratch: int, **attributes: Any) -> Any:
     """A call of a kernel inside a traced function: its results as a tuple.
 
@@ -124,7 +134,8 @@ def _load() -> tuple[ctypes.CDLL, str]:
         raise _UnavailableError(f"the library does not load ({error})") from error
     if library.lamina_isa() & _AVX2 != _AVX2:
         raise _UnavailableError("ours need a CPU with AVX2")
-    library.lamina_conv_plan.restype = library.lamina_recurrent_plan.restype = ctypes.c_int64
+    for ask in (library.lamina_conv_plan, library.lamina_conv_packed_bytes, library.lamina_recurrent_plan):
+        ask.restype = ctypes.c_int64
     for target in _TARGETS:
         try:
             handler = jax.ffi.pycapsule(getattr(library, target))

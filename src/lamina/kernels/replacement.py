@@ -11,6 +11,7 @@ import math
 import threading
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Literal, TypeAlias
@@ -126,12 +127,20 @@ def _rules() -> Any:
 
 
 def _lower(ctx: Any, lhs: Any, rhs: Any, **params: Any) -> Any:
-    found = translate(*ctx.avals_in, *ctx.avals_out, **params)
+    with _precise(params["precision"]):
+        found = translate(*ctx.avals_in, *ctx.avals_out, **params)
     # XLA cannot partition our calls over devices: it would gather their operands. Within a shard_map it need not.
     partitioned = getattr(ctx.module_context.axis_context, "num_devices", 1) > 1
     if isinstance(found, str) or partitioned:
         return _earlier.rule(ctx, lhs, rhs, **params)
-    return mlir.lower_fun(found.run, multiple_results=False)(ctx, lhs, rhs)
+    with _precise(params["precision"]):
+        return mlir.lower_fun(found.run, multiple_results=False)(ctx, lhs, rhs)
+
+
+def _precise(precision: Any) -> AbstractContextManager[Any]:
+    """Ours are told of a precision as JAX itself would be: by its setting."""
+    highest = precision is not None and lax.Precision.HIGHEST in precision
+    return jax.default_matmul_precision("highest") if highest else nullcontext()
 
 
 @dataclass(frozen=True)

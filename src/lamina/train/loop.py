@@ -341,7 +341,7 @@ class Training:
             if self._stop == "interrupted" and self.status == "running":
                 raise _InterruptedError
 
-        return run_batches(self._predict, params, state, split, _EVALUATION_BATCH, check)
+        return run_batches(functools.partial(self._predict, params, state), split, _EVALUATION_BATCH, check)
 
     def _score(self, outputs: np.ndarray, targets: np.ndarray) -> float | None:
         from lamina.heads import answers

@@ -1,0 +1,31 @@
+// Winograd's transforms of the tiles of a convolution: each computes outputs × outputs of its results at once.
+//
+// Lavin & Gray 2016, arXiv:1509.09308. With y = A'[(G g G') ⊙ (B' d B)]A the convolution of a tile d with a window g, a
+// sum over channels becomes one matrix product for each of the tile's (outputs + window - 1)² places.
+#pragma once
+
+#include <cstdint>
+
+namespace lamina {
+
+enum class Tile {
+  kInput,           // B' d B
+  kWindow,          // G g G'
+  kOutput,          // A' m A
+  kOutputGradient,  // A dy A'
+  kWindowGradient,  // G' du G
+};
+
+constexpr int64_t kLanes = 16;      // numbers transformed at a time
+constexpr int64_t kMostPlaces = 36; // of the largest tile
+
+// `from`: one pointer for each place of the tile before, row by row, to `count` numbers, a multiple of kLanes; null for
+// zeros. `to`: the same for the tile after; null where it is not wanted. `bias`: added, or null. `relu`: then the maximum
+// with 0.
+using Transform = void (*)(int64_t count, const void* const* from, void* const* to, const float* bias, bool relu);
+
+// `outputs` and `window`: 2 and 3, 4 and 3, or 2 and 5. `half`: operands and results are bfloat16, but m and du, which are sums, float32 like everything
+// without it.
+Transform transform(Tile tile, int64_t outputs, int64_t window, bool half);
+
+}  // namespace lamina
