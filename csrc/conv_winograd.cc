@@ -57,12 +57,12 @@ Winograd::Winograd(const Geometry& g, Direction direction, int64_t slices, Epilo
       weights_(g.in * g.out) {
   const SingleThread single;
   const Axis &a = g.axes[0], &b = g.axes[1];
-  const Pictures x{{a.size, b.size}, {-a.low, -b.low}, g.in}, y{{a.out, b.out}, {0, 0}, g.out};
-  read_ = x;
-  other_ = y;
   if (direction == Direction::kData) {  // a convolution of dy with the window turned round
-    read_ = {y.size, {a.low - (window_ - 1), b.low - (window_ - 1)}, g.out};
-    other_ = {x.size, {0, 0}, g.in};
+    read_ = pictures({a.out, b.out}, {a.low - (window_ - 1), b.low - (window_ - 1)}, g.out, side_);
+    other_ = pictures({a.size, b.size}, {0, 0}, g.in, outputs);
+  } else {
+    read_ = pictures({a.size, b.size}, {-a.low, -b.low}, g.in, side_);
+    other_ = pictures({a.out, b.out}, {0, 0}, g.out, outputs);
   }
   tiles_ = g.batch;
   for (size_t i = 0; i < 2; ++i) {
@@ -79,20 +79,20 @@ Winograd::Winograd(const Geometry& g, Direction direction, int64_t slices, Epilo
   const bool weights = direction == Direction::kWeights;
   first_ = rows(read_.channels, element_);
   second_ = rows(other_.channels, weights ? element_ : 4);
-  const auto strides = [](const Rows& rows) { return rows.place / rows.element; };
+  const int64_t first = first_.place / element_, second = second_.place / (weights ? element_ : 4);
   if (weights) {
-    const Desc left({places_, g.in, block_}, type, memory::dims{strides(first_), 1, g.in});
-    const Desc right({places_, block_, g.out}, type, memory::dims{strides(second_), g.out, 1});
+    const Desc left({places_, g.in, block_}, type, memory::dims{first, 1, g.in});
+    const Desc right({places_, block_, g.out}, type, memory::dims{second, g.out, 1});
     const Desc sum({places_, g.in, g.out}, sums, memory::format_tag::abc);
     begin_ = product(left, right, sum, false);
     more_ = product(left, right, sum, true);
     sums_bytes_ = aligned(places_ * weights_ * 4);
   } else {
     const bool forward = direction == Direction::kForward;
-    const Desc left({places_, block_, read_.channels}, type, memory::dims{strides(first_), read_.channels, 1});
+    const Desc left({places_, block_, read_.channels}, type, memory::dims{first, read_.channels, 1});
     const Desc right({places_, read_.channels, other_.channels}, type,
                      forward ? memory::dims{weights_, g.out, 1} : memory::dims{weights_, 1, g.out});
-    const Desc sum({places_, block_, other_.channels}, sums, memory::dims{strides(second_), other_.channels, 1});
+    const Desc sum({places_, block_, other_.channels}, sums, memory::dims{second, other_.channels, 1});
     begin_ = product(left, right, sum, false);
     packed_bytes_ = g.bytes(places_ * weights_);
   }
@@ -101,9 +101,20 @@ Winograd::Winograd(const Geometry& g, Direction direction, int64_t slices, Epilo
   scratch_bytes_ = slices_ * slice_bytes_ + aligned(packed_bytes_);
 }
 
+Winograd::Pictures Winograd::pictures(std::array<int64_t, 2> size, std::array<int64_t, 2> start, int64_t channels,
+                                      int64_t side) const {
+  Pictures made{size, start, channels, side, {}};
+  for (int64_t i = 0; i < side * side; ++i) {
+    made.inside[i] = (i / side * size[1] + i % side) * channels * element_;
+  }
+  return made;
+}
+
 Winograd::Rows Winograd::rows(int64_t channels, int64_t element) const {
-  const int64_t place = aligned(block_ * channels * element) + 64;
-  return {channels, element, place, places_ * place};
+  const int64_t row = channels * element, place = aligned(block_ * row) + 64;
+  Rows made{row, place, places_ * place, {}};
+  for (int64_t i = 0; i < places_; ++i) made.places[i] = i * place;
+  return made;
 }
 
 Winograd::Product Winograd::product(const Desc& a, const Desc& b, const Desc& c, bool sum) {
@@ -127,53 +138,53 @@ void Winograd::execute(const Product& product, const void* a, const void* b, voi
                                        {DNNL_ARG_SCRATCHPAD, wrap(product.scratchpad, scratchpad)}});
 }
 
-// Where the places of a tile are; null outside of the picture.
-void Winograd::places(const Pictures& pictures, const void* data, int64_t element, int64_t tile, int64_t side,
-                      const void** places) const {
+// `own`: memory for the offsets of a tile that does not lie in the picture.
+Places Winograd::places(const Pictures& pictures, const void* data, int64_t tile, Offsets& own) const {
+  char* start = static_cast<char*>(const_cast<void*>(data));
   const auto [rows, columns] = pictures.size;
-  const int64_t picture = tile / (grid_[0] * grid_[1]);
+  const int64_t picture = tile / (grid_[0] * grid_[1]), side = pictures.side;
   const int64_t top = tile / grid_[1] % grid_[0] * outputs_ + pictures.start[0];
   const int64_t left = tile % grid_[1] * outputs_ + pictures.start[1];
-  for (int64_t i = 0; i < side; ++i) {
-    for (int64_t j = 0; j < side; ++j) {
-      const int64_t row = top + i, column = left + j;
-      const bool inside = row >= 0 && row < rows && column >= 0 && column < columns;
-      const int64_t offset = ((picture * rows + row) * columns + column) * pictures.channels * element;
-      places[i * side + j] = inside ? static_cast<const char*>(data) + offset : nullptr;
-    }
+  const auto offset = [&](int64_t row, int64_t column) {
+    return ((picture * rows + row) * columns + column) * pictures.channels * element_;
+  };
+  if (top >= 0 && left >= 0 && top + side <= rows && left + side <= columns) {
+    return {start + offset(top, left), pictures.inside.data()};
   }
+  for (int64_t i = 0; i < side * side; ++i) {
+    const int64_t row = top + i / side, column = left + i % side;
+    const bool inside = row >= 0 && row < rows && column >= 0 && column < columns;
+    own[i] = inside ? offset(row, column) : kNowhere;
+  }
+  return {start, own.data()};
 }
 
 // A block of transformed tiles; zeros behind the last.
-void Winograd::load(const Pictures& pictures, const void* data, Transform transform, int64_t side, int64_t first,
-                    int64_t count, const Rows& rows, char* to) const {
-  const void* from[kMostPlaces];
-  void* into[kMostPlaces];
-  const int64_t row = rows.channels * rows.element;
+void Winograd::load(const Pictures& pictures, const void* data, Transform transform, int64_t first, int64_t count,
+                    const Rows& rows, char* to) const {
+  Offsets own;
   for (int64_t i = 0; i < count; ++i) {
-    places(pictures, data, rows.element, first + i, side, from);
-    for (int64_t place = 0; place < places_; ++place) into[place] = to + place * rows.place + i * row;
-    transform(rows.channels, from, into, nullptr, false);
+    const Places from = places(pictures, data, first + i, own);
+    transform(pictures.channels, from, {to + i * rows.row, rows.places.data()}, nullptr, false);
   }
   for (int64_t place = 0; place < places_ && count < block_; ++place) {
-    std::memset(to + place * rows.place + count * row, 0, (block_ - count) * row);
+    std::memset(to + place * rows.place + count * rows.row, 0, (block_ - count) * rows.row);
   }
 }
 
 void Winograd::pack(const Schedule& schedule, const void* w, void* packed, void*) const {
   const auto window = transform(Tile::kWindow, outputs_, window_, element_ == 2);
   const int64_t taps = window_ * window_;
+  Offsets from, to;
+  for (int64_t tap = 0; tap < taps; ++tap) {
+    from[tap] = (direction_ == Direction::kData ? taps - 1 - tap : tap) * weights_ * element_;
+  }
+  for (int64_t place = 0; place < places_; ++place) to[place] = place * weights_ * element_;
   parallel_for(schedule, pieces_, [&](int64_t piece) {
     const int64_t chunks = weights_ / kLanes;
     const int64_t first = chunks * piece / pieces_ * kLanes, last = chunks * (piece + 1) / pieces_ * kLanes;
-    const void* from[kMostPlaces];
-    void* into[kMostPlaces];
-    for (int64_t tap = 0; tap < taps; ++tap) {
-      const int64_t turned = direction_ == Direction::kData ? taps - 1 - tap : tap;
-      from[tap] = static_cast<const char*>(w) + (turned * weights_ + first) * element_;
-    }
-    for (int64_t place = 0; place < places_; ++place) into[place] = at(packed, (place * weights_ + first) * element_);
-    window(last - first, from, into, nullptr, false);
+    char* start = static_cast<char*>(const_cast<void*>(w)) + first * element_;
+    window(last - first, {start, from.data()}, {at(packed, first * element_), to.data()}, nullptr, false);
   });
 }
 
@@ -187,23 +198,21 @@ void Winograd::run(const Schedule& schedule, const void* a, const void* b, void*
     w = own;
   }
   const bool half = element_ == 2, relu = epilogue_ == Epilogue::kBiasRelu;
-  const auto input = transform(Tile::kInput, outputs_, window_, half), output = transform(Tile::kOutput, outputs_, window_, half);
+  const auto input = transform(Tile::kInput, outputs_, window_, half);
+  const auto output = transform(Tile::kOutput, outputs_, window_, half);
   parallel_for(schedule, slices_, [&](int64_t slice) {
     const SingleThread single;
     char* tiles = at(scratch, slice * slice_bytes_);
     char* sums = tiles + first_.bytes;
+    Offsets own;
     const int64_t last = tiles_ * (slice + 1) / slices_;
     for (int64_t first = tiles_ * slice / slices_; first < last; first += block_) {
       const int64_t count = std::min(block_, last - first);
-      load(read_, a, input, side_, first, count, first_, tiles);
+      load(read_, a, input, first, count, first_, tiles);
       execute(begin_, tiles, w, sums, sums + second_.bytes);
-      const void *from[kMostPlaces], *into[kMostPlaces];
       for (int64_t i = 0; i < count; ++i) {
-        for (int64_t place = 0; place < places_; ++place) {
-          from[place] = sums + place * second_.place + i * other_.channels * 4;
-        }
-        places(other_, result, element_, first + i, outputs_, into);
-        output(other_.channels, from, const_cast<void**>(into), bias, relu);
+        const Places to = places(other_, result, first + i, own);
+        output(other_.channels, {sums + i * second_.row, second_.places.data()}, to, bias, relu);
       }
     }
   });
@@ -224,17 +233,18 @@ void Winograd::run_weights(const Schedule& schedule, const void* x, const void* 
     const int64_t begin = tiles_ * slice / slices_, last = tiles_ * (slice + 1) / slices_;
     for (int64_t first = begin; first < last; first += block_) {
       const int64_t count = std::min(block_, last - first);
-      load(read_, x, input, side_, first, count, first_, tiles);
-      load(other_, dy, gradient, outputs_, first, count, second_, gradients);
+      load(read_, x, input, first, count, first_, tiles);
+      load(other_, dy, gradient, first, count, second_, gradients);
       execute(first == begin ? begin_ : more_, tiles, gradients, sums_of(slice), gradients + second_.bytes);
     }
   });
+  Offsets from, to;
+  for (int64_t place = 0; place < places_; ++place) from[place] = place * weights_ * 4;
+  for (int64_t tap = 0; tap < window_ * window_; ++tap) to[tap] = tap * weights_ * element_;
   constexpr int64_t kTogether = 64 * kLanes;  // they stay in a cache between the two steps
   const int64_t chunks = weights_ / kLanes;
   parallel_for(schedule, pieces_, [&](int64_t piece) {
     const int64_t last = chunks * (piece + 1) / pieces_ * kLanes;
-    const void* from[kMostPlaces];
-    void* into[kMostPlaces];
     for (int64_t first = chunks * piece / pieces_ * kLanes; first < last; first += kTogether) {
       const int64_t count = std::min(kTogether, last - first);
       for (int64_t place = 0; place < places_; ++place) {
@@ -243,10 +253,8 @@ void Winograd::run_weights(const Schedule& schedule, const void* x, const void* 
           const float* __restrict more = sums_of(slice) + place * weights_ + first;
           for (int64_t i = 0; i < count; ++i) sum[i] += more[i];
         }
-        from[place] = sum;
       }
-      for (int64_t tap = 0; tap < window_ * window_; ++tap) into[tap] = at(dw, (tap * weights_ + first) * element_);
-      window(count, from, into, nullptr, false);
+      window(count, {sums_of(0) + first, from.data()}, {at(dw, first * element_), to.data()}, nullptr, false);
     }
   });
 }

@@ -21,17 +21,20 @@ class Winograd : public Convolution {
            bool packed) const override;
 
  private:
+  using Offsets = std::array<int64_t, kMostPlaces>;
+
   // Pictures (batch, *size, channels), and where their first tile begins.
   struct Pictures {
     std::array<int64_t, 2> size, start;
-    int64_t channels;
+    int64_t channels, side;  // side: of a tile
+    Offsets inside;          // of the places of a tile that lies in the picture, from its first
   };
 
   // One operand or result of the products: for each place of a tile `block_` rows of channels, a little apart from the
   // next place's, so that not all of them fall into the same lines of a cache.
   struct Rows {
-    int64_t channels, element, place;  // the latter two in bytes
-    int64_t bytes;
+    int64_t row, place, bytes;  // bytes from a row, and from a place, to the next; of all
+    Offsets places;
   };
 
   struct Product {
@@ -39,19 +42,19 @@ class Winograd : public Convolution {
     dnnl::matmul primitive;
   };
 
+  Pictures pictures(std::array<int64_t, 2> size, std::array<int64_t, 2> start, int64_t channels, int64_t side) const;
   Rows rows(int64_t channels, int64_t element) const;
   Product product(const dnnl::memory::desc& a, const dnnl::memory::desc& b, const dnnl::memory::desc& c, bool sum);
   void execute(const Product& product, const void* a, const void* b, void* c, void* scratchpad) const;
-  void places(const Pictures& pictures, const void* data, int64_t element, int64_t tile, int64_t side,
-              const void** places) const;
-  void load(const Pictures& pictures, const void* data, Transform transform, int64_t side, int64_t first, int64_t count,
+  Places places(const Pictures& pictures, const void* data, int64_t tile, Offsets& own) const;
+  void load(const Pictures& pictures, const void* data, Transform transform, int64_t first, int64_t count,
             const Rows& rows, char* to) const;
   void run_weights(const Schedule& schedule, const void* x, const void* dy, void* dw, void* scratch) const;
 
   Geometry g_;
   Direction direction_;
   Epilogue epilogue_;
-  int64_t outputs_, window_, side_, places_, element_;  // side_: of a tile of what is read
+  int64_t outputs_, window_, side_, places_, element_;  // side_ and places_: of a tile of what is read
   std::array<int64_t, 2> grid_;                 // tiles of a picture
   int64_t tiles_, slices_, block_, pieces_, weights_;
   Pictures read_, other_;                       // other_: what is written, or the gradient of the results

@@ -119,32 +119,67 @@ LAMINA_INLINE void store(uint16_t* to, const Lanes& values) {
   std::memcpy(to, &halves, sizeof halves);
 }
 
-// One row or column times the matrix, whose zeros and ones cost nothing.
+// Of which rows the next one differs in signs alone: the two share their products.
+struct Pairs {
+  bool first[7], second[7];
+};
+
+constexpr Pairs pairs_of(const Matrix& m) {
+  Pairs pairs{};
+  for (int i = 0; i + 1 < m.rows; ++i) {
+    bool same = !pairs.second[i];
+    for (int j = 0; j < m.columns; ++j) {
+      same = same && (m.values[i][j] == m.values[i + 1][j] || m.values[i][j] == -m.values[i + 1][j]);
+    }
+    pairs.first[i] = pairs.second[i + 1] = same;
+  }
+  return pairs;
+}
+
+// sum + factor value, where zeros and ones cost nothing.
+LAMINA_INLINE void add(float factor, const Lanes& value, Lanes& sum, bool& begun) {
+  if (factor == 0) return;
+  if (!begun) {
+    sum = factor == 1 ? value : factor * value;
+  } else {
+    sum = factor == 1 ? sum + value : factor == -1 ? sum - value : sum + factor * value;
+  }
+  begun = true;
+}
+
+// One row or column times the matrix.
 template <int outputs, int window, Tile tile>
 LAMINA_INLINE void multiply(const Lanes* from, int from_step, Lanes* to, int to_step) {
   constexpr Matrix m = matrix<outputs, window, tile>();
+  constexpr Pairs rows = pairs_of(m), columns = pairs_of(m.transposed());
+  // Of a pair of columns: the sum for the rows where they are equal, the difference for the others.
+  Lanes x[6], difference[6];
+#pragma GCC unroll 6
+  for (int j = 0; j < m.columns; ++j) {
+    x[j] = from[j * from_step];
+    if (!columns.second[j]) continue;
+    difference[j - 1] = x[j - 1] - x[j];
+    x[j - 1] += x[j];
+  }
 #pragma GCC unroll 6
   for (int i = 0; i < m.rows; ++i) {
-    Lanes sum{};
-    bool begun = false;
+    if (rows.second[i]) continue;
+    Lanes even{}, odd{};  // of a pair of rows: what they have in common, and with opposite signs
+    bool some_even = false, some_odd = false;
 #pragma GCC unroll 6
     for (int j = 0; j < m.columns; ++j) {
-      const float factor = m.values[i][j];
-      const Lanes& value = from[j * from_step];
-      if (factor == 0) continue;
-      if (!begun) {
-        sum = factor == 1 ? value : factor * value;
-      } else {
-        sum = factor == 1 ? sum + value : factor == -1 ? sum - value : sum + factor * value;
-      }
-      begun = true;
+      if (columns.second[j]) continue;
+      const bool differ = columns.first[j] && m.values[i][j] != m.values[i][j + 1];
+      const bool opposite = rows.first[i] && m.values[i][j] != m.values[i + 1][j];
+      add(m.values[i][j], differ ? difference[j] : x[j], opposite ? odd : even, opposite ? some_odd : some_even);
     }
-    to[i * to_step] = sum;
+    to[i * to_step] = rows.first[i] ? even + odd : even;
+    if (rows.first[i]) to[(i + 1) * to_step] = even - odd;
   }
 }
 
 template <int outputs, int window, Tile tile, typename From, typename To>
-LAMINA_WIDE void run(int64_t count, const void* const* from, void* const* to, const float* bias, bool relu) {
+LAMINA_WIDE void run(int64_t count, Places from, Places to, const float* bias, bool relu) {
   constexpr Matrix m = matrix<outputs, window, tile>();
   constexpr int before = m.columns * m.columns, after = m.rows * m.rows;
   for (int64_t c = 0; c < count; c += kLanes) {
@@ -153,7 +188,8 @@ LAMINA_WIDE void run(int64_t count, const void* const* from, void* const* to, co
 #pragma GCC unroll 36
     for (int i = 0; i < before; ++i) {
       x[i] = Lanes{};
-      if (from[i]) load(static_cast<const From*>(from[i]) + c, x[i]);
+      const char* place = static_cast<const char*>(from.start) + from.at[i];
+      if (from.at[i] != kNowhere) load(reinterpret_cast<const From*>(place) + c, x[i]);
     }
 #pragma GCC unroll 6
     for (int j = 0; j < m.columns; ++j) multiply<outputs, window, tile>(x + j, m.columns, half_way + j, m.columns);
@@ -163,7 +199,8 @@ LAMINA_WIDE void run(int64_t count, const void* const* from, void* const* to, co
     for (int i = 0; i < after; ++i) {
       if (tile == Tile::kOutput && bias) y[i] += offset;
       if (tile == Tile::kOutput && relu) y[i] = y[i] < 0 ? Lanes{} : y[i];  // not a number stays one
-      if (to[i]) store(static_cast<To*>(to[i]) + c, y[i]);
+      char* place = static_cast<char*>(to.start) + to.at[i];
+      if (to.at[i] != kNowhere) store(reinterpret_cast<To*>(place) + c, y[i]);
     }
   }
 }

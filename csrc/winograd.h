@@ -19,10 +19,15 @@ enum class Tile {
 constexpr int64_t kLanes = 16;      // numbers transformed at a time
 constexpr int64_t kMostPlaces = 36; // of the largest tile
 
-// `from`: one pointer for each place of the tile before, row by row, to `count` numbers, a multiple of kLanes; null for
-// zeros. `to`: the same for the tile after; null where it is not wanted. `bias`: added, or null. `relu`: then the maximum
-// with 0.
-using Transform = void (*)(int64_t count, const void* const* from, void* const* to, const float* bias, bool relu);
+// A tile's places, row by row: bytes from `start` to the numbers of each, or kNowhere: read as zeros, not written.
+struct Places {
+  void* start;
+  const int64_t* at;
+};
+constexpr int64_t kNowhere = -1;
+
+// `count` numbers at each place, a multiple of kLanes. `bias`: added, or null. `relu`: then the maximum with 0.
+using Transform = void (*)(int64_t count, Places from, Places to, const float* bias, bool relu);
 
 // `outputs` and `window`: 2 and 3, 4 and 3, or 2 and 5. `half`: operands and results are bfloat16, but m and du, which are sums, float32 like everything
 // without it.
