@@ -42,19 +42,32 @@ LAMINA_WIDE void sums(int64_t rows, int64_t channels, const float* __restrict a,
   }
 }
 
-// Sums over `rows` rows of d and of d (x - mean).
+// What reaches the normalised value of the gradient `d`: nothing where ReLU had cut it off. It had where the value,
+// computed again, is not above 0; after a sum where y is not.
+template <After after>
+inline __attribute__((always_inline)) float reaching(float d, float x, float mean, float gain, float bias, float y) {
+  if (after == After::kRelu) return (x - mean) * gain + bias > 0 ? d : 0;
+  if (after == After::kSumRelu) return y > 0 ? d : 0;
+  return d;
+}
+
+// Sums over `rows` rows of d and of d (x - mean), where d is what reaches the normalised values; after a sum it is also
+// stored.
+template <After after>
 LAMINA_WIDE void products(int64_t rows, int64_t channels, const float* __restrict d, const float* __restrict x,
-                          const float* __restrict mean, float* __restrict first, float* __restrict second) {
+                          const float* __restrict mean, const float* __restrict gain, const float* __restrict bias,
+                          const float* __restrict y, float* __restrict stored, float* __restrict first,
+                          float* __restrict second) {
   int64_t row = 0;
   for (; row + kRows <= rows; row += kRows) {
-    const float* __restrict ds = d + row * channels;
-    const float* __restrict xs = x + row * channels;
     for (int64_t c = 0; c < channels; ++c) {
       float s = 0, q = 0;
       for (int64_t k = 0; k < kRows; ++k) {
-        const float value = ds[k * channels + c];
+        const int64_t i = (row + k) * channels + c;
+        const float value = reaching<after>(d[i], x[i], mean[c], gain[c], bias[c], after == After::kSumRelu ? y[i] : 0);
+        if (after == After::kSumRelu) stored[i] = value;
         s += value;
-        q += value * (xs[k * channels + c] - mean[c]);
+        q += value * (x[i] - mean[c]);
       }
       first[c] += s;
       second[c] += q;
@@ -62,31 +75,48 @@ LAMINA_WIDE void products(int64_t rows, int64_t channels, const float* __restric
   }
   for (; row < rows; ++row) {
     for (int64_t c = 0; c < channels; ++c) {
-      const float value = d[row * channels + c];
+      const int64_t i = row * channels + c;
+      const float value = reaching<after>(d[i], x[i], mean[c], gain[c], bias[c], after == After::kSumRelu ? y[i] : 0);
+      if (after == After::kSumRelu) stored[i] = value;
       first[c] += value;
-      second[c] += value * (x[row * channels + c] - mean[c]);
+      second[c] += value * (x[i] - mean[c]);
     }
   }
 }
 
+template <After after>
 LAMINA_WIDE void affine(int64_t rows, int64_t channels, const float* __restrict x, const float* __restrict mean,
-                        const float* __restrict gain, const float* __restrict bias, float* __restrict y) {
-  for (int64_t row = 0; row < rows; ++row) {
-    for (int64_t c = 0; c < channels; ++c) {
-      y[row * channels + c] = (x[row * channels + c] - mean[c]) * gain[c] + bias[c];
-    }
-  }
-}
-
-LAMINA_WIDE void gradient(int64_t rows, int64_t channels, const float* __restrict d, const float* __restrict x,
-                          const float* __restrict mean, const float* __restrict gain, const float* __restrict slope,
-                          const float* __restrict offset, float* __restrict dx) {
+                        const float* __restrict gain, const float* __restrict bias, const float* __restrict added,
+                        float* __restrict y) {
   for (int64_t row = 0; row < rows; ++row) {
     for (int64_t c = 0; c < channels; ++c) {
       const int64_t i = row * channels + c;
-      dx[i] = gain[c] * d[i] + slope[c] * (x[i] - mean[c]) + offset[c];
+      float value = (x[i] - mean[c]) * gain[c] + bias[c];
+      if (after == After::kSumRelu) value += added[i];
+      y[i] = after != After::kNothing && value < 0 ? 0 : value;  // not a number stays one
     }
   }
+}
+
+template <After after>
+LAMINA_WIDE void gradient(int64_t rows, int64_t channels, const float* __restrict d, const float* __restrict x,
+                          const float* __restrict mean, const float* __restrict gain, const float* __restrict bias,
+                          const float* __restrict slope, const float* __restrict offset, float* __restrict dx) {
+  for (int64_t row = 0; row < rows; ++row) {
+    for (int64_t c = 0; c < channels; ++c) {
+      const int64_t i = row * channels + c;
+      // After a sum, d is what `products` stored.
+      constexpr After mask = after == After::kRelu ? After::kRelu : After::kNothing;
+      const float value = reaching<mask>(d[i], x[i], mean[c], gain[c], bias[c], 0);
+      dx[i] = gain[c] * value + slope[c] * (x[i] - mean[c]) + offset[c];
+    }
+  }
+}
+
+// The function of the three that belongs to what comes after.
+template <typename Run>
+auto chosen(After after, Run nothing, Run relu, Run sum) {
+  return after == After::kNothing ? nothing : after == After::kRelu ? relu : sum;
 }
 
 // Rows of an array in float32, a block at a time: as they are, or through a buffer.
@@ -174,8 +204,8 @@ int64_t BatchNorm::scratch_bytes() const {
   return up(slices * 2 * channels * 8) + up(slices * 2 * channels * 4) + 4 * up(channels * 4);
 }
 
-void BatchNorm::forward(const Schedule& schedule, const void* x, const float* scale, const float* bias, void* y,
-                        float* mean, float* var, void* scratch) const {
+void BatchNorm::forward(const Schedule& schedule, const void* x, const float* scale, const float* bias,
+                        const void* added, void* y, float* mean, float* var, void* scratch) const {
   const Parts parts(*this, scratch);
   float* shift = parts.own[0];
   // The mean of squares loses its digits where the mean is large against the spread; any value taken off first helps.
@@ -191,44 +221,62 @@ void BatchNorm::forward(const Schedule& schedule, const void* x, const float* sc
     const double spread = std::max(parts.doubles[channels + c] / rows - first * first, 0.0);
     mean[c] = static_cast<float>(first + shift[c]);
     var[c] = static_cast<float>(spread);
-    gain[c] = static_cast<float>(scale[c] / std::sqrt(spread + epsilon));
+    gain[c] = gain_of(scale[c], var[c]);
   }
+  const auto run = chosen(after, affine<After::kNothing>, affine<After::kRelu>, affine<After::kSumRelu>);
   transform(*this, schedule, [&] {
     return [&, source = std::make_shared<Blocks>(half, channels, x),
+            more = std::make_shared<Blocks>(half, channels, added),
             target = std::make_shared<Blocks>(half, channels, y)](int64_t row, int64_t count) {
-      affine(count, channels, source->read(row, count), mean, gain, bias, target->open(row));
+      const float* other = after == After::kSumRelu ? more->read(row, count) : nullptr;
+      run(count, channels, source->read(row, count), mean, gain, bias, other, target->open(row));
       target->close(row, count);
     };
   });
 }
 
-void BatchNorm::backward(const Schedule& schedule, const void* dy, const void* x, const float* scale, const float* mean,
-                         const float* var, void* dx, float* d_scale, float* d_bias, void* scratch) const {
+void BatchNorm::backward(const Schedule& schedule, const void* dy, const void* x, const float* scale, const float* bias,
+                         const float* mean, const float* var, const void* y, void* dx, float* d_scale, float* d_bias,
+                         void* d_added, void* scratch) const {
   const Parts parts(*this, scratch);
+  float *gain = parts.own[1], *slope = parts.own[2], *offset = parts.own[3];
+  for (int64_t c = 0; c < channels; ++c) gain[c] = gain_of(scale[c], var[c]);
+  const bool sum = after == After::kSumRelu;
+  const auto add = chosen(after, products<After::kNothing>, products<After::kRelu>, products<After::kSumRelu>);
   reduce(*this, schedule, parts, [&] {
-    return [&, above = std::make_shared<Blocks>(half, channels, dy),
-            source = std::make_shared<Blocks>(half, channels, x)](int64_t row, int64_t count, float* a, float* b) {
-      products(count, channels, above->read(row, count), source->read(row, count), mean, a, b);
+    return [&, above = std::make_shared<Blocks>(half, channels, dy), source = std::make_shared<Blocks>(half, channels, x),
+            after_it = std::make_shared<Blocks>(half, channels, y),
+            target = std::make_shared<Blocks>(half, channels, d_added)](int64_t row, int64_t count, float* a, float* b) {
+      const float* results = sum ? after_it->read(row, count) : nullptr;
+      float* stored = sum ? target->open(row) : nullptr;
+      add(count, channels, above->read(row, count), source->read(row, count), mean, gain, bias, results, stored, a, b);
+      if (sum) target->close(row, count);
     };
   });
-  float *gain = parts.own[1], *slope = parts.own[2], *offset = parts.own[3];
   for (int64_t c = 0; c < channels; ++c) {
     const double inverse = 1 / std::sqrt(static_cast<double>(var[c]) + epsilon);
-    const double sum = parts.doubles[c], product = parts.doubles[channels + c] * inverse;
-    d_bias[c] = static_cast<float>(sum);
+    const double total = parts.doubles[c], product = parts.doubles[channels + c] * inverse;
+    d_bias[c] = static_cast<float>(total);
     d_scale[c] = static_cast<float>(product);
-    gain[c] = static_cast<float>(scale[c] * inverse);
     slope[c] = static_cast<float>(-scale[c] * inverse * inverse * product / rows);
-    offset[c] = static_cast<float>(-scale[c] * inverse * sum / rows);
+    offset[c] = static_cast<float>(-scale[c] * inverse * total / rows);
   }
+  const void* reached = sum ? d_added : dy;
+  const auto run = chosen(after, gradient<After::kNothing>, gradient<After::kRelu>, gradient<After::kSumRelu>);
   transform(*this, schedule, [&] {
-    return [&, above = std::make_shared<Blocks>(half, channels, dy), source = std::make_shared<Blocks>(half, channels, x),
+    return [&, above = std::make_shared<Blocks>(half, channels, reached),
+            source = std::make_shared<Blocks>(half, channels, x),
             target = std::make_shared<Blocks>(half, channels, dx)](int64_t row, int64_t count) {
-      gradient(count, channels, above->read(row, count), source->read(row, count), mean, gain, slope, offset,
-               target->open(row));
+      run(count, channels, above->read(row, count), source->read(row, count), mean, gain, bias, slope, offset,
+          target->open(row));
       target->close(row, count);
     };
   });
+}
+
+// The same in both directions, so that ReLU cuts off the same values.
+float BatchNorm::gain_of(float scale, float var) const {
+  return static_cast<float>(scale / std::sqrt(static_cast<double>(var) + epsilon));
 }
 
 }  // namespace lamina

@@ -1,5 +1,5 @@
-// Batch normalisation over the rows of (rows, channels) arrays, and its gradient. Plain arithmetic: XLA's side is in
-// batch_norm_ffi.cc.
+// Batch normalisation over the rows of (rows, channels) arrays, what often follows it, and the gradient. Plain arithmetic:
+// XLA's side is in batch_norm_ffi.cc.
 #pragma once
 
 #include <cstdint>
@@ -8,21 +8,32 @@
 
 namespace lamina {
 
-// x, y and their gradients are float32 or bfloat16, everything of a channel float32; sums are taken in double.
+// What becomes of a normalised value before it is stored: itself, max(value, 0), or max(value + another array's, 0).
+enum class After { kNothing, kRelu, kSumRelu };
+
+// x, y, the array that is added, and their gradients are float32 or bfloat16, everything of a channel float32; sums are
+// taken in double.
 struct BatchNorm {
   bool half;  // bfloat16
+  After after;
   int64_t slices, rows, channels;
   float epsilon;
 
   int64_t bytes() const { return rows * channels * (half ? 2 : 4); }
   int64_t scratch_bytes() const;
 
-  // y = (x - mean) scale / sqrt(var + epsilon) + bias, with the rows' own mean and biased var.
-  void forward(const Schedule& schedule, const void* x, const float* scale, const float* bias, void* y, float* mean,
-               float* var, void* scratch) const;
+  // y = (x - mean) scale / sqrt(var + epsilon) + bias, with the rows' own mean and biased var, and what comes after.
+  // `added`: with kSumRelu.
+  void forward(const Schedule& schedule, const void* x, const float* scale, const float* bias, const void* added, void* y,
+               float* mean, float* var, void* scratch) const;
 
-  void backward(const Schedule& schedule, const void* dy, const void* x, const float* scale, const float* mean,
-                const float* var, void* dx, float* d_scale, float* d_bias, void* scratch) const;
+  // `y` and `d_added`: with kSumRelu.
+  void backward(const Schedule& schedule, const void* dy, const void* x, const float* scale, const float* bias,
+                const float* mean, const float* var, const void* y, void* dx, float* d_scale, float* d_bias,
+                void* d_added, void* scratch) const;
+
+ private:
+  float gain_of(float scale, float var) const;
 };
 
 }  // namespace lamina

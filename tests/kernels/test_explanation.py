@@ -110,4 +110,4 @@ def test_the_table_is_aligned():
 
 
 def test_nothing_heavy_is_a_sentence():
-    assert str(explain(jnp.sin, X)) == "No convolutions, matrix products or recurrent layers."
+    assert str(explain(jnp.sin, X)) == "No convolutions, matrix products, batch normalisations or recurrent layers."

@@ -1,4 +1,4 @@
-"""Batch normalisation and its gradient: kernels of ours on a CPU, plain JAX elsewhere.
+"""Batch normalisation, what often follows it, and the gradient: kernels of ours on a CPU, plain JAX elsewhere.
 
 Three primitives: the normalisation, its linear part (a tangent to a tangent) and the transpose of that (the gradient).
 The first and the last have kernels; every derivative beyond them is JAX's own, of the plain form.
@@ -21,14 +21,24 @@ from jax.interpreters import ad, batching, mlir
 from lamina.kernels import native
 from lamina.kernels.precision import widened
 
-__all__ = ["batch_norm"]
+__all__ = ["batch_norm", "plan"]
 
 Arrays: TypeAlias = tuple[jax.Array, ...]
 
 _SMALLEST = 1 << 14  # numbers; below, XLA fuses it into its neighbours and is done sooner
+_AFTER = ("nothing", "relu", "sum and relu")  # by the library's numbers
+_STATIC = ("epsilon", "after")
 
 
-def batch_norm(x: jax.Array, scale: jax.Array, bias: jax.Array, epsilon: float) -> Arrays:
+def batch_norm(
+    x: jax.Array,
+    scale: jax.Array,
+    bias: jax.Array,
+    epsilon: float,
+    *,
+    relu: bool = False,
+    added: jax.Array | None = None,
+) -> Arrays:
     """Normalise each channel over all axes but the last: y = (x - mean) · scale / √(var + epsilon) + bias.
 
     Source: Ioffe & Szegedy 2015, arXiv:1502.03167.
@@ -37,11 +47,14 @@ def batch_norm(x: jax.Array, scale: jax.Array, bias: jax.Array, epsilon: float) 
         x: ``(batch, ..., channels)``, not empty.
         scale, bias: ``(channels,)``, float32 (float64 for a float64 x).
         epsilon: above 0.
+        relu: y is the maximum of that and 0; its gradient at 0 is 0.
+        added: an array like x that is added before the maximum is taken; only with ``relu``.
 
     Returns:
         y in x's dtype, and the batch's mean and biased variance ``(channels,)`` in scale's dtype.
     """
-    y, mean, var = _FORWARD.bind(x, scale, bias, epsilon=float(epsilon))
+    more = () if added is None else (added,)
+    y, mean, var = _FORWARD.bind(x, scale, bias, *more, epsilon=float(epsilon), after=_AFTER[relu + len(more)])
     return y, mean, var
 
 
@@ -49,7 +62,7 @@ def _axes(x: jax.Array) -> tuple[int, ...]:
     return tuple(range(x.ndim - 1))
 
 
-def _forward(x: jax.Array, scale: jax.Array, bias: jax.Array, *, epsilon: float) -> Arrays:
+def _forward(x: jax.Array, scale: jax.Array, bias: jax.Array, *added: jax.Array, epsilon: float, after: str) -> Arrays:
     """In one pass over x for both moments.
 
     The mean of squares loses its digits where the mean is large against the spread; any value of the channel taken
@@ -62,95 +75,123 @@ def _forward(x: jax.Array, scale: jax.Array, bias: jax.Array, *, epsilon: float)
     var = jnp.maximum(jnp.mean(jnp.square(shifted), _axes(x)) - jnp.square(first), 0)
     mean = first + shift
     y = (wide - mean) * (scale * lax.rsqrt(var + epsilon)) + bias
+    for more in added:
+        y = y + widened(more)
+    y = y if after == "nothing" else jax.nn.relu(y)
     return y.astype(x.dtype), mean, var
 
 
 def _linear(
-    dx: jax.Array,
-    d_scale: jax.Array,
-    d_bias: jax.Array,
-    x: jax.Array,
-    scale: jax.Array,
-    mean: jax.Array,
-    var: jax.Array,
-    *,
-    epsilon: float,
+    dx: jax.Array, d_scale: jax.Array, d_bias: jax.Array, *others: jax.Array, epsilon: float, after: str
 ) -> Arrays:
-    """Tangents of y, mean and var from those of x, scale and bias."""
+    """Tangents of y, mean and var from those of x, scale, bias and what is added.
+
+    Args:
+        others: the tangent of what is added, if anything is; then x, scale, bias, mean, var and, with ReLU, y.
+    """
+    count = after == "sum and relu"
+    x, scale, _, mean, var, *y = others[count:]
     inverse = lax.rsqrt(var + epsilon)
     unit, wide = (widened(x) - mean) * inverse, widened(dx)
     d_mean, d_unit = jnp.mean(wide, _axes(x)), jnp.mean(unit * wide, _axes(x))
     gain = scale * inverse
     dy = gain * wide + unit * (d_scale - gain * d_unit) + (d_bias - gain * d_mean)
-    return dy.astype(x.dtype), d_mean, 2 * d_unit / inverse
+    for more in others[:count]:
+        dy = dy + widened(more)
+    return _passed(dy, y).astype(x.dtype), d_mean, 2 * d_unit / inverse
 
 
 def _backward(
-    dy: jax.Array, x: jax.Array, scale: jax.Array, mean: jax.Array, var: jax.Array, *, epsilon: float
+    dy: jax.Array,
+    x: jax.Array,
+    scale: jax.Array,
+    bias: jax.Array,
+    mean: jax.Array,
+    var: jax.Array,
+    *y: jax.Array,
+    epsilon: float,
+    after: str,
 ) -> Arrays:
-    """Gradients of x, scale and bias from that of y."""
+    """Gradients of x, scale and bias, and of what is added, if anything is, from that of y."""
     inverse = lax.rsqrt(var + epsilon)
-    unit, wide = (widened(x) - mean) * inverse, widened(dy)
+    unit, wide = (widened(x) - mean) * inverse, _passed(widened(dy), y)
     d_bias, d_scale = jnp.sum(wide, _axes(x)), jnp.sum(unit * wide, _axes(x))
     rows = math.prod(x.shape[:-1])
     dx = scale * inverse * (wide - d_bias / rows - unit * (d_scale / rows))
-    return dx.astype(x.dtype), d_scale, d_bias
+    return dx.astype(x.dtype), d_scale, d_bias, *((wide.astype(x.dtype),) if after == "sum and relu" else ())
 
 
-def _plan(x: Any) -> tuple[int, np.ndarray] | None:
-    """Scratch memory and description for the kernels, or None where there are none."""
-    size = math.prod(x.shape)
-    if native.native().library is None or jnp.dtype(x.dtype).name not in native.TYPES or size < _SMALLEST:
-        return None
+def _passed(d: jax.Array, y: Sequence[jax.Array]) -> jax.Array:
+    """What ReLU lets through: all without one."""
+    return jnp.where(y[0] > 0, d, 0) if y else d
+
+
+def plan(x: Any, after: str) -> tuple[native.Plan, tuple[int, ...]]:
+    """The kernel for an array ``(batch, ..., channels)`` and the description that it is called with."""
+    size, dtype = math.prod(x.shape), jnp.dtype(x.dtype).name
+    if dtype not in native.TYPES:
+        return native.Plan(-1, f"{dtype} is computed by XLA's own kernels"), ()
+    if size < _SMALLEST:
+        return native.Plan(-1, "XLA is faster with so few numbers"), ()
     channels = x.shape[-1]
-    slices = native.threads()
-    values = (native.TYPES[jnp.dtype(x.dtype).name], slices, size // channels, channels)
-    lines = [slices * 2 * channels * 8, slices * 2 * channels * 4, *[channels * 4] * 4]
-    return sum(-(-line // 64) * 64 for line in lines), np.asarray(values, np.int64)
+    values = (native.TYPES[dtype], native.threads(), _AFTER.index(after), size // channels, channels)
+    return native.plan("batch_norm", 0, values), values
 
 
-def _on_cpu(target: str, portable: Callable[..., Arrays]) -> Callable[..., Arrays]:
-    def run(*operands: jax.Array, epsilon: float) -> Arrays:
-        found = _plan(operands[0])
-        if found is None:
-            return portable(*operands, epsilon=epsilon)
-        scratch, shape = found
-        x = operands[0]
-        channel = jax.ShapeDtypeStruct(x.shape[-1:], jnp.float32)
-        results = (jax.ShapeDtypeStruct(x.shape, x.dtype), channel, channel)
-        return native.call(target, results, operands, scratch, shape=shape, epsilon=np.float32(epsilon))  # type: ignore[no-any-return]
+def _forward_on_cpu(x: jax.Array, *others: jax.Array, epsilon: float, after: str) -> Arrays:
+    found, shape = plan(x, after)
+    if found.scratch < 0:
+        return _forward(x, *others, epsilon=epsilon, after=after)
+    scale, bias, added, *_ = *others, x  # x stands where nothing is added
+    channel = jax.ShapeDtypeStruct(x.shape[-1:], jnp.float32)
+    results = (jax.ShapeDtypeStruct(x.shape, x.dtype), channel, channel)
+    return _call("forward", results, (x, scale, bias, added), found, shape, epsilon)
 
-    return run
+
+def _backward_on_cpu(dy: jax.Array, x: jax.Array, *others: jax.Array, epsilon: float, after: str) -> Arrays:
+    found, shape = plan(x, after)
+    if found.scratch < 0:
+        return _backward(dy, x, *others, epsilon=epsilon, after=after)
+    sums = after == "sum and relu"
+    y = others[4] if sums else dy  # without a sum it is not read: where ReLU cuts off follows from x
+    channel, whole = jax.ShapeDtypeStruct(x.shape[-1:], jnp.float32), jax.ShapeDtypeStruct(x.shape, x.dtype)
+    results = (whole, channel, channel, whole if sums else jax.ShapeDtypeStruct((0,), x.dtype))
+    return _call("backward", results, (dy, x, *others[:4], y), found, shape, epsilon)[: 3 + sums]
+
+
+def _call(
+    direction: str, results: Sequence[Any], operands: Arrays, found: native.Plan, shape: Sequence[int], epsilon: float
+) -> Arrays:
+    attributes = {"shape": np.asarray(shape, np.int64), "epsilon": np.float32(epsilon)}
+    return tuple(native.call(f"lamina_batch_norm_{direction}", results, operands, found.scratch, **attributes))
 
 
 def _abstract(portable: Callable[..., Arrays]) -> Callable[..., Any]:
-    def shapes(*operands: Any, epsilon: float) -> Any:
+    def shapes(*operands: Any, **static: Any) -> Any:
         specs = [jax.ShapeDtypeStruct(operand.shape, operand.dtype) for operand in operands]
-        made = jax.eval_shape(functools.partial(portable, epsilon=epsilon), *specs)
+        made = jax.eval_shape(functools.partial(portable, **static), *specs)
         return [jax.core.ShapedArray(one.shape, one.dtype) for one in made]
 
     return shapes
 
 
-def _primitive(name: str, portable: Callable[..., Arrays], target: str = "") -> Primitive:
-    """A primitive that is computed by ``portable``, or on a CPU by a kernel."""
+def _primitive(name: str, portable: Callable[..., Arrays], on_cpu: Callable[..., Arrays] | None = None) -> Primitive:
+    """A primitive that is computed by ``portable``, or on a CPU by ``on_cpu``."""
     primitive = Primitive(name)
     primitive.multiple_results = True
     primitive.def_abstract_eval(_abstract(portable))
-    primitive.def_impl(jax.jit(primitive.bind, static_argnames="epsilon"))
+    primitive.def_impl(jax.jit(primitive.bind, static_argnames=_STATIC))
     mlir.register_lowering(primitive, mlir.lower_fun(portable, multiple_results=True))
-    if target:
-        mlir.register_lowering(
-            primitive, mlir.lower_fun(_on_cpu(target, portable), multiple_results=True), platform="cpu"
-        )
+    if on_cpu is not None:
+        mlir.register_lowering(primitive, mlir.lower_fun(on_cpu, multiple_results=True), platform="cpu")
 
-    def batch(operands: Sequence[Any], dims: Sequence[Any], epsilon: float) -> tuple[Any, Any]:
-        made = jax.vmap(functools.partial(portable, epsilon=epsilon), tuple(dims))(*operands)
+    def batch(operands: Sequence[Any], dims: Sequence[Any], **static: Any) -> tuple[Any, Any]:
+        made = jax.vmap(functools.partial(portable, **static), tuple(dims))(*operands)
         return made, [0] * len(made)
 
-    def jvp(primals: Sequence[Any], tangents: Sequence[Any], epsilon: float) -> tuple[Any, Any]:
+    def jvp(primals: Sequence[Any], tangents: Sequence[Any], **static: Any) -> tuple[Any, Any]:
         return jax.jvp(
-            functools.partial(portable, epsilon=epsilon), tuple(primals), tuple(map(ad.instantiate_zeros, tangents))
+            functools.partial(portable, **static), tuple(primals), tuple(map(ad.instantiate_zeros, tangents))
         )
 
     batching.primitive_batchers[primitive] = batch
@@ -158,31 +199,33 @@ def _primitive(name: str, portable: Callable[..., Arrays], target: str = "") -> 
     return primitive
 
 
-_FORWARD = _primitive("lamina_batch_norm", _forward, "lamina_batch_norm_forward")
+_FORWARD = _primitive("lamina_batch_norm", _forward, _forward_on_cpu)
 _LINEAR = _primitive("lamina_batch_norm_linear", _linear)
-_BACKWARD = _primitive("lamina_batch_norm_gradient", _backward, "lamina_batch_norm_backward")
+_BACKWARD = _primitive("lamina_batch_norm_gradient", _backward, _backward_on_cpu)
 
 
-def _jvp(primals: Sequence[Any], tangents: Sequence[Any], epsilon: float) -> tuple[Any, Any]:
-    x, scale, bias = primals
-    y, mean, var = _FORWARD.bind(x, scale, bias, epsilon=epsilon)
+def _jvp(primals: Sequence[Any], tangents: Sequence[Any], **static: Any) -> tuple[Any, Any]:
+    x, scale, bias, *_ = primals
+    y, mean, var = _FORWARD.bind(*primals, **static)
     dots = map(ad.instantiate_zeros, tangents)
-    return (y, mean, var), _LINEAR.bind(*dots, x, scale, mean, var, epsilon=epsilon)
+    kept = () if static["after"] == "nothing" else (y,)
+    return (y, mean, var), _LINEAR.bind(*dots, x, scale, bias, mean, var, *kept, **static)
 
 
-def _transpose(gradients: Sequence[Any], *operands: Any, epsilon: float) -> list[Any]:
-    x, scale, mean, var = operands[3:]
+def _transpose(gradients: Sequence[Any], *operands: Any, **static: Any) -> list[Any]:
+    count = 3 + (static["after"] == "sum and relu")
+    x, scale, bias, mean, var, *y = operands[count:]
     dy, d_mean, d_var = gradients
     if isinstance(dy, ad.Zero):
         dy = jnp.zeros(x.shape, x.dtype)
-    dx, d_scale, d_bias = _BACKWARD.bind(dy, x, scale, mean, var, epsilon=epsilon)
+    dx, *others = _BACKWARD.bind(dy, x, scale, bias, mean, var, *y, **static)
     # Of the statistics themselves, which hardly anybody differentiates.
     rows = math.prod(x.shape[:-1])
     if not isinstance(d_mean, ad.Zero):
         dx = dx + (d_mean / rows).astype(dx.dtype)
     if not isinstance(d_var, ad.Zero):
         dx = dx + (2 / rows * d_var * (widened(x) - mean)).astype(dx.dtype)
-    return [dx, d_scale, d_bias, None, None, None, None]
+    return [dx, *others] + [None] * (len(operands) - count)
 
 
 ad.primitive_jvps[_FORWARD] = _jvp

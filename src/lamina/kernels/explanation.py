@@ -9,7 +9,7 @@ from typing import Any
 import jax
 from jax.extend.core import ClosedJaxpr, Jaxpr
 
-from lamina.kernels import conv_primitive, native, replacement
+from lamina.kernels import batch_norm, conv_primitive, native, replacement
 
 __all__ = ["Explanation", "Operation", "explain"]
 
@@ -19,6 +19,7 @@ _DIRECTIONS = {
     "lamina_conv_weight_gradient": "weights",
 }
 _CONV_OPTIONS = ("strides", "padding", "dilation", "groups")
+_NORMS = {"lamina_batch_norm": 0, "lamina_batch_norm_gradient": 1}  # which operand is normalised
 _RECURRENT = {"lamina_recurrent_forward": 0, "lamina_recurrent_backward": 1}
 _XLA = "XLA"
 
@@ -50,7 +51,7 @@ class Explanation(tuple[Operation, ...]):
 
     def __str__(self) -> str:
         if not self:
-            return "No convolutions, matrix products or recurrent layers."
+            return "No convolutions, matrix products, batch normalisations or recurrent layers."
         names = [field.name for field in fields(Operation)]
         columns = [(name, *(getattr(row, name) for row in self)) for name in names]
         filled = [column for column in columns if any(column[1:])]
@@ -71,7 +72,7 @@ def explain(fn: Callable[..., Any], *args: Any) -> Explanation:
         *args: its arguments: pytrees of arrays or of ``jax.ShapeDtypeStruct``.
 
     Returns:
-        Convolutions, matrix products and recurrent layers; ``print`` shows them as a table.
+        Convolutions, matrix products, batch normalisations and recurrent layers; ``print`` shows them as a table.
     """
     traced = jax.make_jaxpr(fn)(*args)
     return Explanation(_walk(traced.jaxpr, jax.default_backend(), ()))
@@ -95,10 +96,13 @@ def _heavy(equation: Any, platform: str) -> tuple[str, str, str] | None:
         return params["target_name"], _called(params), ""
     if name == "dot_general":
         return name, _XLA, "matrix products are XLA's"
-    if name not in _DIRECTIONS and name != "conv_general_dilated":
+    if name not in _DIRECTIONS and name not in _NORMS and name != "conv_general_dilated":
         return None
     if platform != "cpu":
         return name, _XLA, f"ours are for a CPU, this is for {platform}"
+    if name in _NORMS:
+        found, _ = batch_norm.plan(equation.invars[_NORMS[name]].aval, params["after"])
+        return (name, _XLA, found.kernel) if found.scratch < 0 else (name, found.kernel, "")
     return _convolution(equation) if name in _DIRECTIONS else _convolution_of_jax(equation)
 
 

@@ -134,7 +134,12 @@ def _load() -> tuple[ctypes.CDLL, str]:
         raise _UnavailableError(f"the library does not load ({error})") from error
     if library.lamina_isa() & _AVX2 != _AVX2:
         raise _UnavailableError("ours need a CPU with AVX2")
-    for ask in (library.lamina_conv_plan, library.lamina_conv_packed_bytes, library.lamina_recurrent_plan):
+    for ask in (
+        library.lamina_conv_plan,
+        library.lamina_conv_packed_bytes,
+        library.lamina_recurrent_plan,
+        library.lamina_batch_norm_plan,
+    ):
         ask.restype = ctypes.c_int64
     for target in _TARGETS:
         try:

@@ -91,6 +91,13 @@ class Tape:
 
 
 @dataclass(frozen=True)
+class Then:
+    """What a layer is to do to its output before it returns it: y = max(y, 0), or max(y + added, 0)."""
+
+    added: Any = None
+
+
+@dataclass(frozen=True)
 class Context:
     """What a layer may know while it is applied: training or not, randomness, where it stands, who listens.
 
@@ -99,16 +106,24 @@ class Context:
         root_key: the key of this application of the network, or None; use `rng`.
         path: dotted path of the layer inside the network.
         tape: where taps and emitted values go, or None.
+        then: what is asked of a layer that `Layer.fuses_relu`, beside its own work.
     """
 
     train: bool = False
     root_key: jax.Array | None = None
     path: str = ""
     tape: Tape | None = None
+    then: Then | None = None
 
-    def child(self, name: str) -> Context:
+    def child(self, name: str, then: Then | None = None) -> Context:
         """The context of the part called ``name``."""
-        return replace(self, path=f"{self.path}.{name}" if self.path else name)
+        return replace(self, path=f"{self.path}.{name}" if self.path else name, then=then)
+
+    def may_fuse(self) -> bool:
+        """Whether two layers may be computed as one: in training, where nobody looks at what is in between."""
+        tape = self.tape
+        watched = tape is not None and (tape.tap_all or tape.wanted or tape.record_calls or tape.perturbations)
+        return self.train and not watched
 
     def rng(self) -> jax.Array:
         """A random key of this layer's own: the root key folded by the layer's path.
@@ -175,6 +190,10 @@ class Layer(Config):
         name, _, rest = path.partition(".")
         found = dict(self.parts()).get(name)
         return found.part(rest) if found is not None and rest else found
+
+    def fuses_relu(self) -> bool:
+        """Whether `forward` does what ``ctx.then`` asks for, in fewer passes over its output than a layer after it."""
+        return False
 
     def window(self) -> tuple[Any, Any, Any] | None:
         """(kernel size, strides, dilation) of a layer that slides a window over space, else None."""
@@ -253,16 +272,25 @@ def setup_part(key: jax.Array, name: str, part: Layer, in_spec: Spec, params: Pa
 
 
 def apply_part(
-    name: str, part: Layer, params: Params, state: State, new_state: State, x: Any, ctx: Context, owner: str = ""
+    name: str,
+    part: Layer,
+    params: Params,
+    state: State,
+    new_state: State,
+    x: Any,
+    ctx: Context,
+    owner: str = "",
+    then: Then | None = None,
 ) -> Any:
     """Apply the part with its own parameters, state and context, and tap its output.
 
     Args:
         new_state: where the part's new state is put.
         owner: the name under which parameters and state are kept, where it is not ``name`` (a shared part).
+        then: what the part is asked for beside its own work; it must fuse it.
     """
     owner = owner or name
-    inner = ctx.child(name)
+    inner = ctx.child(name, then)
     try:
         y, part_state = part.apply(params.get(owner, {}), state.get(owner, {}), x, inner)
     except ShapeError as error:

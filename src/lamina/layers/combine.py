@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any, Literal, Self, TypeAlias
 
 import jax
 import jax.numpy as jnp
 
 from lamina.errors import ConfigError, ShapeError, nearest
+from lamina.layers.activations import Relu
 from lamina.layers.base import (
     Context,
     Layer,
     Params,
     Spec,
     State,
+    Then,
     apply_part,
     as_layer,
     describe_spec,
@@ -95,9 +98,19 @@ class Sequential(_Chain):
 
     def forward(self, params: Params, state: State, x: Any, ctx: Context) -> tuple[Any, State]:
         new_state: State = {}
-        for name, layer in self.layers:
-            x = apply_part(name, layer, params, state, new_state, x, ctx)
+        fuse, fused = ctx.may_fuse(), False
+        following = [layer for _, layer in self.layers[1:]]
+        for (name, layer), after in zip_longest(self.layers, following):
+            if fused:  # a Relu that the layer before has done
+                fused = False
+                continue
+            fused = fuse and isinstance(after, Relu) and layer.fuses_relu()
+            then = Then() if fused else ctx.then if after is None else None
+            x = apply_part(name, layer, params, state, new_state, x, ctx, then=then)
         return x, new_state
+
+    def fuses_relu(self) -> bool:
+        return bool(self.layers) and self.layers[-1][1].fuses_relu()
 
 
 @dataclass(frozen=True, repr=False)
@@ -211,11 +224,17 @@ class Residual(Layer):
 
     def forward(self, params: Params, state: State, x: Any, ctx: Context) -> tuple[Any, State]:
         new_state: State = {}
-        y = apply_part("body", self.body, params, state, new_state, x, ctx)
         short = x
         if self.shortcut is not None:
             short = apply_part("shortcut", self.shortcut, params, state, new_state, x, ctx)
+        if ctx.then is not None:
+            added = short if ctx.then.added is None else short + ctx.then.added
+            return apply_part("body", self.body, params, state, new_state, x, ctx, then=Then(added)), new_state
+        y = apply_part("body", self.body, params, state, new_state, x, ctx)
         return apply_part("sum", Merge("add"), {}, {}, {}, (y, short), ctx), new_state
+
+    def fuses_relu(self) -> bool:
+        return self.body.fuses_relu()
 
 
 @dataclass(frozen=True, init=False, repr=False)

@@ -54,6 +54,9 @@ class BatchNorm(Layer):
         params = {"scale": jnp.ones(channels, jnp.float32), "bias": jnp.zeros(channels, jnp.float32)}
         return params, {"mean": jnp.zeros(channels, jnp.float32), "var": jnp.ones(channels, jnp.float32)}
 
+    def fuses_relu(self) -> bool:
+        return True
+
     def forward(self, params: Params, state: State, x: jax.Array, ctx: Context) -> tuple[jax.Array, State]:
         _check_input("BatchNorm", params["scale"], x)
         dtype = jnp.float64 if x.dtype == jnp.float64 else jnp.float32
@@ -61,7 +64,9 @@ class BatchNorm(Layer):
         if not ctx.train or x.size == 0:
             mean, var = state["mean"].astype(dtype), state["var"].astype(dtype)
             return ((widened(x) - mean) * (scale * lax.rsqrt(var + self.epsilon)) + bias).astype(x.dtype), state
-        y, mean, var = batch_norm(x, scale, bias, self.epsilon)
+        then = ctx.then
+        added = then.added if then is not None else None
+        y, mean, var = batch_norm(x, scale, bias, self.epsilon, relu=then is not None, added=added)
         running = {
             name: self.momentum * state[name] + (1 - self.momentum) * lax.stop_gradient(value).astype(jnp.float32)
             for name, value in (("mean", mean), ("var", var))
