@@ -10,6 +10,7 @@ import jax
 from lamina.errors import ConfigError, ShapeError
 from lamina.initializers import HeNormal, Initializer, Zeros
 from lamina.kernels.conv import conv, conv_transpose, transposed_size
+from lamina.kernels.precision import add_bias
 from lamina.layers._checks import check_floating, check_whole
 from lamina.layers._windows import (
     Padding,
@@ -102,7 +103,7 @@ class Conv(Layer):
         kernel = params["kernel"].astype(x.dtype)
         y = conv(x, kernel, self.strides, self.padding, self.dilation, self.groups)
         if self.use_bias:
-            y = y + params["bias"].astype(x.dtype)
+            y = add_bias(y, params["bias"])
         return y, state
 
 
@@ -166,7 +167,7 @@ class ConvTranspose(Layer):
         _check_input(self, params, x, 1)
         y = conv_transpose(x, params["kernel"].astype(x.dtype), self.strides, self.padding, self.dilation)
         if self.use_bias:
-            y = y + params["bias"].astype(x.dtype)
+            y = add_bias(y, params["bias"])
         return y, state
 
 

@@ -9,6 +9,7 @@ import jax
 from lamina.errors import ShapeError
 from lamina.initializers import HeNormal, Initializer, Zeros
 from lamina.kernels.matmul import matmul
+from lamina.kernels.precision import add_bias
 from lamina.layers._checks import check_floating, check_whole
 from lamina.layers.base import Context, Layer, Params, Spec, State, spec
 
@@ -63,5 +64,5 @@ class Dense(Layer):
             )
         y = matmul(x, kernel)
         if self.use_bias:
-            y = y + params["bias"].astype(x.dtype)
+            y = add_bias(y, params["bias"])
         return y, state
