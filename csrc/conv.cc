@@ -2,6 +2,7 @@
 
 #include <stdexcept>
 
+#include "conv_depthwise.h"
 #include "conv_direct.h"
 #include "conv_taps.h"
 #include "conv_winograd.h"
@@ -26,7 +27,10 @@ std::shared_ptr<const Convolution> fastest(const Geometry& g, Direction directio
     }
   }
   if (direction == Direction::kWeights && TapProducts::faster(g)) return std::make_shared<const TapProducts>(g, slices);
-  return std::make_shared<const DirectConvolution>(g, direction, slices, epilogue);
+  auto direct = std::make_shared<const DirectConvolution>(g, direction, slices, epilogue);
+  const bool slow = DepthwiseWeights::fits(g) && direct->name().find("dw") == std::string::npos;
+  if (direction == Direction::kWeights && slow) return std::make_shared<const DepthwiseWeights>(g, slices);
+  return direct;
 }
 
 }  // namespace
