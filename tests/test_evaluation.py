@@ -94,6 +94,19 @@ def test_a_predictor_keeps_the_weights_of_two_shapes():
     assert len(predictor._packed) == 2
 
 
+@pytest.mark.parametrize("batch", [1, 7, 10])
+def test_a_large_batch_is_computed_in_slices(batch, monkeypatch):
+    monkeypatch.setattr("lamina.evaluation._LARGEST", 3 * 6 * 7 * 8 * 4)  # three examples
+    network = lm.Sequential(block(8), lm.Flatten(), lm.Dense(3))
+    params, state = made(network, (6, 7, 3))
+    predictor = Predictor(network, params, state, lambda x: x["picture"] / 255)
+    x = np.random.default_rng(0).uniform(0, 255, (batch, 6, 7, 3)).astype(np.float32)
+    want, _ = network.apply(params, state, x / 255)
+    assert norm_error(predictor({"picture": x}), want) < 2e-6
+    ((size, _),) = predictor._packed.values()
+    assert size == {1: 1, 7: 3, 10: 3}[batch]
+
+
 def test_norms_and_activations_are_gone_where_they_can_be():
     network = NETWORKS["residual"]
     folded, params, _ = fold(network, *made(network, (16, 18, 3)))
