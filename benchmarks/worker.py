@@ -155,6 +155,19 @@ def make(name: str, threads: int) -> Trainer:
         from workers.keras_trainer import KerasTrainer
 
         return KerasTrainer(threads, fit=way == ["fit"])
+    library, _, installed = name.partition("-")
+    if library in ("flax", "equinox"):
+        if installed:
+            import lamina.kernels
+
+            lamina.kernels.install()
+        if library == "flax":
+            from workers.flax_trainer import FlaxTrainer
+
+            return FlaxTrainer()
+        from workers.equinox_trainer import EquinoxTrainer
+
+        return EquinoxTrainer()
     if name == "sklearn":
         from workers.sklearn_trainer import SklearnTrainer
 

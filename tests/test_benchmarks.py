@@ -19,13 +19,14 @@ import optax
 import pytest
 
 from lamina.data.base import ArraySplit
+from lamina.kernels import native
 from lamina.layers.base import as_spec
 from lamina.train.feed import Feed
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 MODULES = (
     *("results", "networks", "peers", "steps", "commands", "sklearn_tables", "accuracy", "time_to_accuracy"),
-    *("inference", "workers.base", "workers.lamina_trainer", "workers.jax_trainer"),
+    *("inference", "installed", "workers.base", "workers.lamina_trainer", "workers.jax_trainer"),
 )
 PROVENANCE = {
     "date": "2030-01-02 03:04 UTC",
@@ -209,6 +210,32 @@ def test_pictures_a_second_are_reported(bench: SimpleNamespace) -> None:
     assert "Not measured with batch 2: PyTorch torch.compile, frozen: no compiler." in lines
 
 
+def test_a_library_is_compared_with_itself(bench: SimpleNamespace) -> None:
+    measured = bench.steps.Measured(
+        milliseconds={
+            "flax": [3.0, 4.0],
+            "flax-installed": [2.0, 2.0],
+            "equinox": [5.0, 5.0],
+            "equinox-installed": [1.0] * 2,
+        },
+        losses={"flax": [2, 1.0], "flax-installed": [2, 1.001], "equinox": [2, 1.0], "equinox-installed": [2, 1.01]},
+        compared_after=2,
+        missing={"equinox": "no memory"},
+    )
+    lines = bench.installed.report(measured).splitlines()
+    assert "| Flax | 3.5 | 3 – 4 | 1.75 × | 1.50 – 2.00 | 1.00000 |" in lines
+    assert "| Flax with `install()` | 2 | 2 – 2 |  |  | 1.00100 |" in lines
+    assert "| Equinox | 5 | 5 – 5 | not compared |  | 1.00000 |" in lines
+    assert any(line.startswith("| Equinox with `install()` | 1 |") and "(differs)" in line for line in lines)
+    assert lines[-1] == "Not measured: Equinox: no memory."
+
+
+def test_what_runs_on_our_kernels_is_counted(bench: SimpleNamespace) -> None:
+    program = "@lamina_conv_forward(%0) @lamina_conv_data(%1) stablehlo.convolution(%2)"
+    assert "2 of the step's 3 convolutions" in bench.base.on_our_kernels("Flax", program)
+    assert bench.base.on_our_kernels("Flax", "stablehlo.convolution(%2)") == ""
+
+
 def test_runs_that_do_not_arrive_are_reported(bench: SimpleNamespace) -> None:
     there = {"seconds": 2.0, "seconds_in_all": 2.0, "accuracies": [0.5, 0.99]}
     short = {"seconds": None, "seconds_in_all": 9.0, "accuracies": [0.5, 0.6, 0.7]}
@@ -316,6 +343,24 @@ def test_every_peer_learns_the_same(bench: SimpleNamespace, everyone: list[Any],
 def test_every_peer_builds_the_deep_networks(bench: SimpleNamespace, everyone: list[Any], network: str) -> None:
     losses = [peer.ask("first_loss", network=network, batch_size=4)["loss"] for peer in everyone]
     np.testing.assert_allclose(losses, losses[0], rtol=bench.steps.AGREEMENT["f32"][0])
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(native.native().library is None, reason=native.native().reason)
+def test_flax_and_equinox_learn_the_same_on_our_kernels(
+    bench: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _see_lamina(monkeypatch)
+    names = ["lamina", "flax", "flax-installed", "equinox", "equinox-installed"]
+    with bench.peers.started(names, bench.peers.cores_for(2)) as (peers, missing):
+        measured = bench.steps.measure(peers, "lenet-small", rounds=1, steps=1, batches=2, batch_size=4)
+        losses = [peer.ask("first_loss", network="resnet18", batch_size=4)["loss"] for peer in peers]
+    assert not missing
+    assert not measured.missing
+    assert bench.steps.agreeing(measured.losses) == dict.fromkeys(names, True), measured.losses
+    np.testing.assert_allclose(losses, losses[0], rtol=bench.steps.AGREEMENT["f32"][0])
+    remarks = " ".join(measured.remarks)
+    assert all(f"{name} with `install()`: 5 of the step's 5" in remarks for name in ("Flax", "Equinox"))
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from networks import Network, epoch_order
 
-__all__ = ["EVALUATION_BATCH", "Trainer"]
+__all__ = ["EVALUATION_BATCH", "Trainer", "on_our_kernels"]
 
 EVALUATION_BATCH = 256
 _TRIES = 3
@@ -108,3 +108,11 @@ class Trainer:
         seconds = time.perf_counter() - began
         reached = accuracies[-1] >= target
         return {"seconds": seconds if reached else None, "seconds_in_all": seconds, "accuracies": accuracies}
+
+
+def on_our_kernels(library: str, program: str) -> str:
+    """How many of a lowered program's convolutions run on Lamina's kernels, where any do."""
+    ours, left = program.count("@lamina_conv"), program.count("stablehlo.convolution")
+    if not ours:
+        return ""
+    return f"{library} with `install()`: {ours} of the step's {ours + left} convolutions run on Lamina's kernels."

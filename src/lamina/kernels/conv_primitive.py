@@ -14,11 +14,10 @@ from typing import Any, TypeAlias
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
-from lamina.kernels import conv_portable, native
+from lamina.kernels import conv_batching, conv_portable, native
 
 __all__ = ["DATA_GRADIENT", "FORWARD", "WEIGHT_GRADIENT", "out_size", "packed_bytes", "plan"]
 
@@ -106,44 +105,22 @@ _SHAPES: dict[str, Callable[..., Any]] = {"forward": _forward_shape, "data": _da
 
 
 def _primitive(
-    name: str, direction: str, portable: Callable[..., jax.Array], static: tuple[str, ...], folds: bool
+    name: str, direction: str, portable: Callable[..., jax.Array], static: tuple[str, ...] = _STATIC
 ) -> Primitive:
-    """A primitive. ``folds``: a batch of first operands alone folds into its batch."""
     primitive = Primitive(name)
     primitive.def_abstract_eval(_SHAPES[direction])
     primitive.def_impl(jax.jit(primitive.bind, static_argnames=static))
     mlir.register_lowering(primitive, mlir.lower_fun(portable, multiple_results=False))
     on_cpu = mlir.lower_fun(_on_cpu(direction, portable), multiple_results=False)
     mlir.register_lowering(primitive, on_cpu, platform="cpu")
-
-    def batch(operands: Sequence[Any], dims: Sequence[Any], **params: Any) -> tuple[Any, int]:
-        a, b = operands
-        if folds and dims[1] is None:
-            a = jnp.moveaxis(a, dims[0], 0)
-            out = primitive.bind(a.reshape(-1, *a.shape[2:]), b, **params)
-            return out.reshape(a.shape[0], a.shape[1], *out.shape[1:]), 0
-
-        # One after the other: XLA:CPU has no fast grouped convolution to fold two batched operands into.
-        def one(index: jax.Array) -> Any:
-            parts = [
-                value if dim is None else lax.dynamic_index_in_dim(value, index, dim, keepdims=False)
-                for value, dim in zip((a, b), dims, strict=True)
-            ]
-            return primitive.bind(*parts, **params)
-
-        (count,) = {value.shape[dim] for value, dim in zip((a, b), dims, strict=True) if dim is not None}
-        return lax.map(one, jnp.arange(count)), 0
-
-    batching.primitive_batchers[primitive] = batch
+    batching.primitive_batchers[primitive] = conv_batching.rule(primitive, direction)
     return primitive
 
 
-FORWARD = _primitive("lamina_conv", "forward", conv_portable.forward, _STATIC, folds=True)
-DATA_GRADIENT = _primitive(
-    "lamina_conv_data_gradient", "data", conv_portable.data_gradient, (*_STATIC, "size"), folds=True
-)
+FORWARD = _primitive("lamina_conv", "forward", conv_portable.forward)
+DATA_GRADIENT = _primitive("lamina_conv_data_gradient", "data", conv_portable.data_gradient, (*_STATIC, "size"))
 WEIGHT_GRADIENT = _primitive(
-    "lamina_conv_weight_gradient", "weights", conv_portable.weight_gradient, (*_STATIC, "window"), folds=False
+    "lamina_conv_weight_gradient", "weights", conv_portable.weight_gradient, (*_STATIC, "window")
 )
 
 
