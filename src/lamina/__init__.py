@@ -16,7 +16,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lamina import data, errors, initializers, kernels, layers, losses, metrics, optim
+    from lamina import data, errors, initializers, kernels, layers, losses, metrics, optim, zoo
     from lamina.layers import *  # noqa: F403
     from lamina.model import Model, load
     from lamina.summarize import summary
@@ -52,6 +52,7 @@ __all__ = [  # noqa: F405
     "LayerNorm",
     "LeakyRelu",
     "Linear",
+    "LocalResponseNorm",
     "MaxPool",
     "Maxout",
     "Merge",
@@ -59,6 +60,7 @@ __all__ = [  # noqa: F405
     "PRelu",
     "Parallel",
     "Relu",
+    "Relu6",
     "Reshape",
     "Residual",
     "Run",
@@ -72,6 +74,7 @@ __all__ = [  # noqa: F405
     "Softplus",
     "Softsign",
     "Step",
+    "Subsample",
     "Tanh",
     "Tape",
     "Tied",
@@ -92,6 +95,7 @@ __all__ = [  # noqa: F405
     "metrics",
     "optim",
     "relu",
+    "relu6",
     "selu",
     "sigmoid",
     "sign",
@@ -102,9 +106,10 @@ __all__ = [  # noqa: F405
     "step",
     "summary",
     "tanh",
+    "zoo",
 ]
 
-_MODULES = frozenset({"data", "errors", "initializers", "kernels", "layers", "losses", "metrics", "optim"})
+_MODULES = frozenset({"data", "errors", "initializers", "kernels", "layers", "losses", "metrics", "optim", "zoo"})
 # Where a name comes from; the others come from lamina.layers.
 _HOMES = {
     "Model": "lamina.model",

@@ -22,6 +22,7 @@ CASES = [
     (lm.sigmoid, torch.sigmoid),
     (lm.tanh, torch.tanh),
     (lm.relu, functional.relu),
+    (lm.relu6, functional.relu6),
     (lm.leaky_relu, functional.leaky_relu),
     (lm.LeakyRelu(0.3), lambda x: functional.leaky_relu(x, 0.3)),
     (lm.elu, functional.elu),

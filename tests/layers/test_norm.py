@@ -34,6 +34,14 @@ def test_layer_norm_agrees_with_torch(agree: Any) -> None:
     agree(lm.LayerNorm(epsilon=1e-4), reference, (3, 6))
 
 
+@pytest.mark.parametrize("size", [2, 5, 7])
+def test_local_response_norm_agrees_with_torch(size: int, agree: Any) -> None:
+    def reference(x: Any, params: Any) -> Any:
+        return functional.local_response_norm(x.movedim(-1, 1), size, alpha=0.3, beta=0.6, k=2.0).movedim(1, -1)
+
+    agree(lm.LocalResponseNorm(size, alpha=0.3, beta=0.6, k=2.0), reference, (3, 4, 6))
+
+
 def test_running_statistics_follow_torch_up_to_bessels_correction() -> None:
     ours, theirs = lm.BatchNorm(momentum=0.9), torch.nn.BatchNorm1d(3, momentum=0.1)
     params, state = ours.init(jax.random.key(0), (3,))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -34,3 +35,13 @@ def test_refuses_what_is_no_shape(shape: Any) -> None:
 def test_refuses_another_number_of_elements(shape: Any) -> None:
     with pytest.raises(ShapeError, match=r"cannot turn \(3, 4\) \(12 numbers\) into"):
         lm.Reshape(shape).init(jax.random.key(0), (3, 4))
+
+
+def test_subsample_takes_every_other_place_and_adds_channels_on_both_sides() -> None:
+    x = jnp.arange(2 * 5 * 4 * 2, dtype=jnp.float32).reshape(2, 5, 4, 2)
+    y, _ = lm.Subsample(5).apply({}, {}, x)
+    assert y.shape == (2, 3, 2, 5)
+    np.testing.assert_array_equal(y[..., 1:3], x[:, ::2, ::2])
+    assert not np.any(y[..., [0, 3, 4]])
+    with pytest.raises(ShapeError, match="at most as many channels"):
+        lm.Subsample(1).init(jax.random.key(0), (4, 4, 2))

@@ -19,6 +19,7 @@ from lamina.cli.predict import predict
 from lamina.cli.summary import summary
 from lamina.cli.terminal import emit_json, note, styled
 from lamina.cli.train import train
+from lamina.cli.zoo import zoo
 from lamina.errors import BadInputError, LaminaError
 
 __all__ = ["app", "main"]
@@ -39,6 +40,7 @@ app.command(rich_help_panel=_WORK)(train)
 app.command(rich_help_panel=_WORK)(predict)
 app.command(rich_help_panel=_WORK)(evaluate)
 app.command(rich_help_panel=_LOOK)(summary)
+app.command(rich_help_panel=_LOOK)(zoo)
 app.command(rich_help_panel=_LOOK)(info)
 
 

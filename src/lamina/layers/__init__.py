@@ -9,6 +9,7 @@ from lamina.layers.activations import (
     Maxout,
     PRelu,
     Relu,
+    Relu6,
     Selu,
     Sigmoid,
     Sign,
@@ -23,6 +24,7 @@ from lamina.layers.activations import (
     leaky_relu,
     linear,
     relu,
+    relu6,
     selu,
     sigmoid,
     sign,
@@ -41,10 +43,10 @@ from lamina.layers.dropout import Dropout
 from lamina.layers.embedding import Embedding
 from lamina.layers.foreign import EquinoxLayer, FlaxLayer
 from lamina.layers.graph import Graph
-from lamina.layers.norm import BatchNorm, LayerNorm
+from lamina.layers.norm import BatchNorm, LayerNorm, LocalResponseNorm
 from lamina.layers.pool import AdaptiveAvgPool, AdaptiveMaxPool, AvgPool, GlobalAvgPool, GlobalMaxPool, MaxPool
 from lamina.layers.recurrent import GRU, LSTM, SimpleRNN
-from lamina.layers.shape import Flatten, Reshape
+from lamina.layers.shape import Flatten, Reshape, Subsample
 from lamina.layers.tied import Tied
 
 __all__ = [
@@ -75,12 +77,14 @@ __all__ = [
     "LayerNorm",
     "LeakyRelu",
     "Linear",
+    "LocalResponseNorm",
     "MaxPool",
     "Maxout",
     "Merge",
     "PRelu",
     "Parallel",
     "Relu",
+    "Relu6",
     "Reshape",
     "Residual",
     "Selu",
@@ -93,6 +97,7 @@ __all__ = [
     "Softplus",
     "Softsign",
     "Step",
+    "Subsample",
     "Tanh",
     "Tape",
     "Tied",
@@ -102,6 +107,7 @@ __all__ = [
     "leaky_relu",
     "linear",
     "relu",
+    "relu6",
     "selu",
     "sigmoid",
     "sign",

@@ -11,10 +11,10 @@ from jax import lax
 from lamina.errors import ConfigError, ShapeError
 from lamina.kernels.batch_norm import batch_norm
 from lamina.kernels.precision import widened
-from lamina.layers._checks import check_floating, check_number
+from lamina.layers._checks import check_floating, check_number, check_whole
 from lamina.layers.base import Context, Layer, Params, Spec, State
 
-__all__ = ["BatchNorm", "LayerNorm"]
+__all__ = ["BatchNorm", "LayerNorm", "LocalResponseNorm"]
 
 
 @dataclass(frozen=True, repr=False)
@@ -105,6 +105,45 @@ class LayerNorm(Layer):
         unit = centred * lax.rsqrt(jnp.mean(jnp.square(centred), -1, keepdims=True) + self.epsilon)
         y = unit * params["scale"].astype(wide.dtype) + params["bias"].astype(wide.dtype)
         return y.astype(x.dtype), state
+
+
+@dataclass(frozen=True, repr=False)
+class LocalResponseNorm(Layer):
+    """y = x / (k + alpha / size · Σ x²)^beta, the sum over ``size`` neighbouring channels, with x's own in the middle.
+
+    Source: Krizhevsky et al. 2012, "ImageNet classification with deep convolutional neural networks", NeurIPS.
+    Departure: alpha is divided by ``size``, as in PyTorch; the paper's alpha is ours over size.
+
+    Args:
+        size: channels in the sum: ``size // 2`` before x's own, the rest after it.
+        alpha, beta, k: above; beta and k above 0.
+
+    Shapes: ``(batch, ..., channels)`` → the same. The sum is computed in float32 (float64 for float64 inputs).
+    """
+
+    size: int = 5
+    alpha: float = 1e-4
+    beta: float = 0.75
+    k: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_whole("LocalResponseNorm", "size", self.size, 1)
+        for name in ("alpha", "beta", "k"):
+            check_number("LocalResponseNorm", name, getattr(self, name), low=0)
+        if self.k == 0:
+            raise ConfigError("LocalResponseNorm needs a k above 0: with 0 it divides by nothing. Received: k=0.")
+
+    def out_spec(self, in_spec: Spec) -> Spec:
+        return _check_channels("LocalResponseNorm", in_spec)
+
+    def forward(self, params: Params, state: State, x: jax.Array, ctx: Context) -> tuple[jax.Array, State]:
+        wide = widened(x)
+        before = self.size // 2
+        sides = [(0, 0)] * (x.ndim - 1) + [(before, self.size - 1 - before)]
+        squares = jnp.pad(jnp.square(wide), sides)
+        channels = x.shape[-1]
+        total = sum(squares[..., offset : offset + channels] for offset in range(self.size))
+        return (wide / (self.k + self.alpha / self.size * total) ** self.beta).astype(x.dtype), state
 
 
 def _check_epsilon(layer: BatchNorm | LayerNorm) -> None:

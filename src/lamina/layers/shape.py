@@ -6,12 +6,13 @@ import math
 from dataclasses import dataclass
 
 import jax
+import jax.numpy as jnp
 
 from lamina.errors import ConfigError, ShapeError
-from lamina.layers._checks import is_whole
+from lamina.layers._checks import check_whole, is_whole
 from lamina.layers.base import Context, Layer, Params, Spec, State, spec
 
-__all__ = ["Flatten", "Reshape"]
+__all__ = ["Flatten", "Reshape", "Subsample"]
 
 
 @dataclass(frozen=True, repr=False)
@@ -69,3 +70,38 @@ class Reshape(Layer):
 
     def forward(self, params: Params, state: State, x: jax.Array, ctx: Context) -> tuple[jax.Array, State]:
         return x.reshape(x.shape[0], *self._resolved(x.shape[1:])), state
+
+
+@dataclass(frozen=True, repr=False)
+class Subsample(Layer):
+    """Every other place of each axis of space, with zeros for additional channels on both sides.
+
+    A shortcut without weights, where a residual block halves its maps.
+
+    Source: He et al. 2016, arXiv:1512.03385, section 3.3, option A.
+
+    Args:
+        channels: afterwards, at least as many as before.
+
+    Shapes: ``(batch, *space, n)`` → ``(batch, *⌈space / 2⌉, channels)``.
+
+    Raises:
+        ShapeError: for an input with more channels.
+    """
+
+    channels: int
+
+    def __post_init__(self) -> None:
+        check_whole("Subsample", "channels", self.channels, 1)
+
+    def out_spec(self, in_spec: Spec) -> Spec:
+        if not in_spec.shape or in_spec.shape[-1] > self.channels:
+            raise ShapeError(
+                f"Subsample(channels={self.channels}) expects at most as many channels, got {in_spec.shape}."
+            )
+        return spec((*(-(-size // 2) for size in in_spec.shape[:-1]), self.channels), in_spec.dtype)
+
+    def forward(self, params: Params, state: State, x: jax.Array, ctx: Context) -> tuple[jax.Array, State]:
+        x = x[(slice(None), *[slice(None, None, 2)] * (x.ndim - 2))]
+        more = self.channels - x.shape[-1]
+        return jnp.pad(x, [*[(0, 0)] * (x.ndim - 1), (more // 2, more - more // 2)]), state
