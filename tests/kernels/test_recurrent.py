@@ -114,6 +114,29 @@ def test_the_gradient_of_a_gradient_goes_through_the_scan(cell):
 
 
 @pytest.mark.parametrize("cell", CELLS)
+def test_forward_mode_and_forward_over_reverse(cell, x64):
+    arrays = [jnp.asarray(array) for array in operands(cell, 2, 4, 3)]
+    moves = [jnp.asarray(array) for array in operands(cell, 2, 4, 3, 1)]
+
+    def both(run):
+        gradient = jax.grad(lambda *args: loss(run)(*args)[0][0], argnums=(0, 1, 2, 3))
+        return jax.jvp(lambda *args: (run(*args), gradient(*args)), arrays, moves)
+
+    got, want = jax.jit(both, static_argnums=0)(ours(cell)), both(lambda *args: _scan(cell, *args))
+    for mine, theirs in zip(jax.tree.leaves(got), jax.tree.leaves(want), strict=True):
+        np.testing.assert_allclose(mine, theirs, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_tangent_through_the_kernels(cell):
+    arrays, moves = (as_type(operands(cell, 2, 4, 3, seed), jnp.float32) for seed in (0, 1))
+    got = jax.jit(lambda: jax.jvp(ours(cell), arrays, moves))()
+    want = jax.jvp(lambda *args: _scan(cell, *args), arrays, moves)
+    for mine, theirs in zip(jax.tree.leaves(got), jax.tree.leaves(want), strict=True):
+        np.testing.assert_allclose(mine, theirs, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("cell", CELLS)
 def test_vmap_equals_one_after_the_other(cell):
     arrays = [as_type(operands(cell, 2, 3, 4, seed), jnp.float32) for seed in (0, 1)]
     stacked = [jnp.stack(pair) for pair in zip(*arrays, strict=True)]

@@ -1,29 +1,22 @@
-"""Batch normalisation, what often follows it, and the gradient: kernels of ours on a CPU, plain JAX elsewhere.
-
-Three primitives: the normalisation, its linear part (a tangent to a tangent) and the transpose of that (the gradient).
-The first and the last have kernels; every derivative beyond them is JAX's own, of the plain form.
-"""
+"""Batch normalisation, what often follows it, and the gradient: kernels of ours on a CPU, plain JAX elsewhere."""
 
 from __future__ import annotations
 
-import functools
 import math
-from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jax.extend.core import Primitive
-from jax.interpreters import ad, batching, mlir
+from jax.interpreters import ad
 
 from lamina.kernels import native
+from lamina.kernels.differentiable import Arrays, primitive
 from lamina.kernels.precision import widened
 
 __all__ = ["batch_norm", "plan"]
-
-Arrays: TypeAlias = tuple[jax.Array, ...]
 
 _SMALLEST = 1 << 14  # numbers; below, XLA fuses it into its neighbours and is done sooner
 _AFTER = ("nothing", "relu", "sum and relu")  # by the library's numbers
@@ -166,42 +159,9 @@ def _call(
     return tuple(native.call(f"lamina_batch_norm_{direction}", results, operands, found.scratch, **attributes))
 
 
-def _abstract(portable: Callable[..., Arrays]) -> Callable[..., Any]:
-    def shapes(*operands: Any, **static: Any) -> Any:
-        specs = [jax.ShapeDtypeStruct(operand.shape, operand.dtype) for operand in operands]
-        made = jax.eval_shape(functools.partial(portable, **static), *specs)
-        return [jax.core.ShapedArray(one.shape, one.dtype) for one in made]
-
-    return shapes
-
-
-def _primitive(name: str, portable: Callable[..., Arrays], on_cpu: Callable[..., Arrays] | None = None) -> Primitive:
-    """A primitive that is computed by ``portable``, or on a CPU by ``on_cpu``."""
-    primitive = Primitive(name)
-    primitive.multiple_results = True
-    primitive.def_abstract_eval(_abstract(portable))
-    primitive.def_impl(jax.jit(primitive.bind, static_argnames=_STATIC))
-    mlir.register_lowering(primitive, mlir.lower_fun(portable, multiple_results=True))
-    if on_cpu is not None:
-        mlir.register_lowering(primitive, mlir.lower_fun(on_cpu, multiple_results=True), platform="cpu")
-
-    def batch(operands: Sequence[Any], dims: Sequence[Any], **static: Any) -> tuple[Any, Any]:
-        made = jax.vmap(functools.partial(portable, **static), tuple(dims))(*operands)
-        return made, [0] * len(made)
-
-    def jvp(primals: Sequence[Any], tangents: Sequence[Any], **static: Any) -> tuple[Any, Any]:
-        return jax.jvp(
-            functools.partial(portable, **static), tuple(primals), tuple(map(ad.instantiate_zeros, tangents))
-        )
-
-    batching.primitive_batchers[primitive] = batch
-    ad.primitive_jvps[primitive] = jvp
-    return primitive
-
-
-_FORWARD = _primitive("lamina_batch_norm", _forward, _forward_on_cpu)
-_LINEAR = _primitive("lamina_batch_norm_linear", _linear)
-_BACKWARD = _primitive("lamina_batch_norm_gradient", _backward, _backward_on_cpu)
+_FORWARD = primitive("lamina_batch_norm", _forward, _STATIC, on_cpu=_forward_on_cpu)
+_LINEAR = primitive("lamina_batch_norm_linear", _linear, _STATIC)
+_BACKWARD = primitive("lamina_batch_norm_gradient", _backward, _STATIC, on_cpu=_backward_on_cpu)
 
 
 def _jvp(primals: Sequence[Any], tangents: Sequence[Any], **static: Any) -> tuple[Any, Any]:

@@ -9,7 +9,8 @@ from typing import Any
 import jax
 from jax.extend.core import ClosedJaxpr, Jaxpr
 
-from lamina.kernels import batch_norm, conv_primitive, native, replacement
+from lamina.kernels import batch_norm, conv_primitive, replacement
+from lamina.kernels.recurrent import plan as plan_recurrent
 
 __all__ = ["Explanation", "Operation", "explain"]
 
@@ -20,7 +21,7 @@ _DIRECTIONS = {
 }
 _CONV_OPTIONS = ("strides", "padding", "dilation", "groups")
 _NORMS = {"lamina_batch_norm": 0, "lamina_batch_norm_gradient": 1}  # which operand is normalised
-_RECURRENT = {"lamina_recurrent_forward": 0, "lamina_recurrent_backward": 1}
+_RECURRENT = {"lamina_recurrent": False, "lamina_recurrent_gradient": True}  # whether backward through time
 _XLA = "XLA"
 
 
@@ -93,16 +94,18 @@ def _heavy(equation: Any, platform: str) -> tuple[str, str, str] | None:
     """A heavy operation's name, its kernel and why it is XLA's; None for any other operation."""
     name, params = equation.primitive.name, equation.params
     if name == "ffi_call" and params["target_name"].startswith("lamina_"):
-        return params["target_name"], _called(params), ""
+        return params["target_name"], str(params["target_name"]), ""
     if name == "dot_general":
         return name, _XLA, "matrix products are XLA's"
-    if name not in _DIRECTIONS and name not in _NORMS and name != "conv_general_dilated":
+    if name not in (*_DIRECTIONS, *_NORMS, *_RECURRENT, "conv_general_dilated"):
         return None
     if platform != "cpu":
         return name, _XLA, f"ours are for a CPU, this is for {platform}"
     if name in _NORMS:
         found, _ = batch_norm.plan(equation.invars[_NORMS[name]].aval, params["after"])
         return (name, _XLA, found.kernel) if found.scratch < 0 else (name, found.kernel, "")
+    if name in _RECURRENT:
+        return _recurrent(equation)
     return _convolution(equation) if name in _DIRECTIONS else _convolution_of_jax(equation)
 
 
@@ -128,13 +131,12 @@ def _convolution_of_jax(equation: Any) -> tuple[str, str, str]:
     return name, found.kernel, ""
 
 
-def _called(params: dict[str, Any]) -> str:
-    """The name of a kernel of ours that is called directly."""
-    target = params["target_name"]
-    if target not in _RECURRENT:
-        return str(target)
-    ((_, sequences),) = params["attributes"]
-    return native.plan("recurrent", _RECURRENT[target], tuple(sequences.val.tolist())).kernel
+def _recurrent(equation: Any) -> tuple[str, str, str]:
+    name = equation.primitive.name
+    backward = _RECURRENT[name]
+    outputs = equation.invars[0].aval if backward else equation.outvars[0].aval  # or their gradient
+    found, _ = plan_recurrent(equation.params["cell"], outputs.shape, outputs.dtype, backward=backward)
+    return (name, _XLA, found.kernel) if found.scratch < 0 else (name, found.kernel, "")
 
 
 def _inner(equation: Any, platform: str) -> Iterator[tuple[str, Any]]:

@@ -14,23 +14,25 @@ Hochreiter & Schmidhuber 1997, Neural Computation 9:1735-1780, with the forget g
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.extend.core import Primitive
+from jax.interpreters import ad
 
 from lamina.errors import ShapeError
 from lamina.kernels import native
+from lamina.kernels.differentiable import Arrays, primitive
 from lamina.kernels.matmul import matmul
 from lamina.kernels.precision import widened
 
 __all__ = ["GATES", "Cell", "plan", "recurrent"]
 
 Cell: TypeAlias = Literal["simple", "gru", "lstm"]
-Arrays: TypeAlias = tuple[jax.Array, ...]
 
 GATES: dict[Cell, int] = {"simple": 1, "gru": 3, "lstm": 4}
 _CELLS: tuple[Cell, ...] = ("simple", "gru", "lstm")
@@ -40,8 +42,6 @@ def recurrent(
     cell: Cell, projected: jax.Array, kernel: jax.Array, bias: jax.Array, h0: jax.Array, c0: jax.Array | None = None
 ) -> tuple[jax.Array, jax.Array | None]:
     """Run a recurrent cell over sequences.
-
-    Reverse-mode gradients of any order are there; forward mode is not.
 
     Args:
         cell: "simple", "gru" or "lstm".
@@ -84,7 +84,7 @@ def recurrent(
             f"{bias.dtype} and {h0.dtype}."
         )
     cells = widened(jnp.zeros((batch, 0), projected.dtype)) if c0 is None else c0
-    outputs, _, _, last = _forward(cell, projected, kernel, bias, h0, cells)
+    outputs, _, _, last = _FORWARD.bind(projected, kernel, bias, h0, cells, cell=cell)
     return outputs, None if c0 is None else last
 
 
@@ -99,46 +99,53 @@ def plan(cell: Cell, shape: tuple[int, ...], dtype: Any, *, backward: bool) -> t
     return native.plan("recurrent", int(backward), values), np.asarray(values, np.int64)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _forward(
-    cell: Cell, projected: jax.Array, kernel: jax.Array, bias: jax.Array, h0: jax.Array, c0: jax.Array
-) -> Arrays:
+def _forward(*operands: jax.Array, cell: Cell) -> Arrays:
     """Outputs, gates and cell states of all steps (those that the backward pass needs), the last cell state."""
+    outputs, saved, cells = _scan_forward(cell, *operands)
+    return outputs, saved, cells, cells[:, -1] if outputs.shape[1] else operands[-1]
+
+
+def _forward_on_cpu(*operands: jax.Array, cell: Cell) -> Arrays:
+    projected, kernel = operands[:2]
     shape = (projected.shape[0], projected.shape[1], kernel.shape[0])
-    outputs, saved, cells = _choose(
-        plan(cell, shape, projected.dtype, backward=False),
-        functools.partial(_native_forward, cell),
-        functools.partial(_scan_forward, cell),
-        (projected, kernel, bias, h0, c0),
-    )
-    return outputs, saved, cells, cells[:, -1] if shape[1] else c0
+    found, values = plan(cell, shape, projected.dtype, backward=False)
+    if found.scratch < 0:
+        return _forward(*operands, cell=cell)
+    outputs, saved, cells = _native_forward(cell, found.scratch, values, *operands)
+    return outputs, saved, cells, cells[:, -1]
 
 
-def _forward_fwd(cell: Cell, *operands: jax.Array) -> tuple[Arrays, Any]:
-    made = _forward(cell, *operands)
-    return made, (operands, made[:3])
+def _linear(*values: jax.Array, cell: Cell) -> Arrays:
+    """Tangents of the outputs and the last cell state from those of the five operands.
+
+    Args:
+        values: the tangents, then the operands, then what is kept for the backward pass and is not needed here.
+    """
+    tangents: Arrays = jax.jvp(functools.partial(_scan, cell), values[5:10], values[:5])[1]
+    return tangents
 
 
-def _forward_bwd(cell: Cell, residuals: Any, gradients: Arrays) -> Arrays:
-    # What is kept for the backward pass alone has no gradient of its own.
-    return _backward(cell, *residuals, (gradients[0], gradients[3]))
+def _backward(*values: jax.Array, cell: Cell) -> Arrays:
+    """The gradients of the five operands from those of the outputs and the last cell state.
+
+    Args:
+        values: the two gradients, then the operands, then what was kept: outputs, gates and cell states.
+    """
+    return _gradients(functools.partial(_scan_backward, cell), cell, *values)
 
 
-_forward.defvjp(_forward_fwd, _forward_bwd)
+def _backward_on_cpu(*values: jax.Array, cell: Cell) -> Arrays:
+    outputs = values[7]
+    found, described = plan(cell, outputs.shape, outputs.dtype, backward=True)
+    if found.scratch < 0:
+        return _backward(*values, cell=cell)
+    return _gradients(functools.partial(_native_backward, cell, found.scratch, described), cell, *values)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _backward(cell: Cell, operands: Arrays, kept: Arrays, gradients: tuple[jax.Array, jax.Array]) -> Arrays:
-    """The gradients of the five operands of `_forward`, in their order."""
-    _, kernel, bias, h0, c0 = operands
-    outputs, saved, cells = kept
+def _gradients(through_time: Callable[..., Arrays], cell: Cell, *values: jax.Array) -> Arrays:
+    d_outputs, d_last, _, kernel, bias, h0, c0, outputs, saved, cells = values
     units = kernel.shape[0]
-    d_projected, d_h0, d_c0 = _choose(
-        plan(cell, outputs.shape, outputs.dtype, backward=True),
-        functools.partial(_native_backward, cell),
-        functools.partial(_scan_backward, cell),
-        (gradients[0], gradients[1], kernel, h0, c0, outputs, saved, cells),
-    )
+    d_projected, d_h0, d_c0 = through_time(d_outputs, d_last, kernel, h0, c0, outputs, saved, cells)
     # Of s = h U + b: in a GRU the new state's part went through the reset gate.
     ds = d_projected
     if cell == "gru":
@@ -150,34 +157,69 @@ def _backward(cell: Cell, operands: Arrays, kept: Arrays, gradients: tuple[jax.A
     return d_projected, d_kernel, d_bias, d_h0.astype(h0.dtype), d_c0.astype(c0.dtype)
 
 
-def _backward_fwd(cell: Cell, operands: Arrays, kept: Arrays, gradients: Any) -> tuple[Arrays, Any]:
-    return _backward(cell, operands, kept, gradients), (operands, kept, gradients)
+def _backward_of_operands(*values: jax.Array, cell: Cell) -> Arrays:
+    """`_backward` as a function of the operands alone: what is kept follows from them."""
+    gradients, operands = values[:2], values[2:7]
+    pulled: Arrays = jax.vjp(functools.partial(_scan, cell), *operands)[1](gradients)
+    return pulled
 
 
-def _backward_bwd(cell: Cell, residuals: Any, cotangents: Arrays) -> tuple[Any, Any, Any]:
-    # Of higher orders by JAX's own rules through the scan, as a function of the operands alone.
-    operands, kept, gradients = residuals
+def _one_by_one(bind: Callable[..., Any]) -> Callable[..., Any]:
+    """Vectorised as one call of a kernel after another."""
 
-    def again(operands: Arrays, gradients: Any) -> Arrays:
-        pulled: Arrays = jax.vjp(lambda *args: _scan(cell, *args), *operands)[1](gradients)
-        return pulled
+    def batched(operands: Sequence[Any], dims: Sequence[Any], **keywords: Any) -> Any:
+        mapped = [jnp.moveaxis(value, dim, 0) for value, dim in zip(operands, dims, strict=True) if dim is not None]
 
-    d_operands, d_gradients = jax.vjp(again, operands, gradients)[1](cotangents)
-    return d_operands, jax.tree.map(jnp.zeros_like, kept), d_gradients
+        def one(parts: Sequence[jax.Array]) -> Any:
+            rest = iter(parts)
+            whole = (value if dim is None else next(rest) for value, dim in zip(operands, dims, strict=True))
+            return bind(*whole, **keywords)
+
+        return lax.map(one, mapped)
+
+    return batched
 
 
-_backward.defvjp(_backward_fwd, _backward_bwd)
+_STATIC = ("cell",)
+_FORWARD: Primitive = primitive(
+    "lamina_recurrent",
+    _forward,
+    _STATIC,
+    on_cpu=_forward_on_cpu,
+    batched=_one_by_one(lambda *operands, **keywords: _FORWARD.bind(*operands, **keywords)),
+)
+_LINEAR = primitive("lamina_recurrent_linear", _linear, _STATIC)
+_BACKWARD: Primitive = primitive(
+    "lamina_recurrent_gradient",
+    _backward,
+    _STATIC,
+    on_cpu=_backward_on_cpu,
+    derived=_backward_of_operands,
+    batched=_one_by_one(lambda *operands, **keywords: _BACKWARD.bind(*operands, **keywords)),
+)
 
 
-def _choose(
-    found: tuple[native.Plan, Any], ours: Callable[..., Arrays], scan: Callable[..., Arrays], operands: Arrays
-) -> Arrays:
-    """Our kernel where the program is for a CPU and there is one, the scan otherwise."""
-    kernel, values = found
-    if kernel.scratch < 0:
-        return scan(*operands)
-    ours = functools.partial(ours, kernel.scratch, values)
-    return lax.platform_dependent(*operands, cpu=ours, default=scan)  # type: ignore[no-any-return]
+def _jvp(primals: Sequence[Any], tangents: Sequence[Any], *, cell: Cell) -> tuple[Any, Any]:
+    made = _FORWARD.bind(*primals, cell=cell)
+    dots = map(ad.instantiate_zeros, tangents)
+    d_outputs, d_last = _LINEAR.bind(*dots, *primals, *made[:3], cell=cell)
+    # What is kept for the backward pass alone has no tangent: derivatives take it for the operands' function.
+    nothing = [ad.Zero(jax.typeof(value).to_tangent_aval()) for value in made[1:3]]
+    return made, [d_outputs, *nothing, d_last]
+
+
+def _transpose(gradients: Sequence[Any], *values: Any, cell: Cell) -> list[Any]:
+    operands, kept = values[5:10], values[10:]
+    outputs, last = kept[0], operands[4]
+    d_outputs, d_last = (
+        jnp.zeros(like.shape, like.dtype) if isinstance(gradient, ad.Zero) else gradient
+        for gradient, like in zip(gradients, (outputs, last), strict=True)
+    )
+    return [*_BACKWARD.bind(d_outputs, d_last, *operands, *kept, cell=cell), *[None] * 8]
+
+
+ad.primitive_jvps[_FORWARD] = _jvp
+ad.primitive_transposes[_LINEAR] = _transpose
 
 
 def _saved(cell: Cell) -> int:
