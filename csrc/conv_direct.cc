@@ -60,17 +60,17 @@ int64_t first_block(const Desc& desc) {
   return block;
 }
 
-// oneDNN lists its kernels for depthwise convolutions behind one for strides, which is up to 20 times slower on them.
-template <typename Description>
-void prefer_depthwise(Description& description, const Geometry& g) {
-  if (g.groups != g.in || g.groups != g.out) return;
-  Description other = description;
-  do {
-    if (std::string(other.impl_info_str()).find("dw") != std::string::npos) {
-      description = other;
-      return;
-    }
-  } while (other.next_impl());
+// What `describe` makes. oneDNN lists its kernels for depthwise convolutions behind one for strides, which is up to 20
+// times slower on them.
+template <typename Describe>
+auto depthwise_first(const Geometry& g, const Describe& describe) {
+  if (g.groups == g.in && g.groups == g.out) {
+    auto description = describe();
+    do {
+      if (std::string(description.impl_info_str()).find("dw") != std::string::npos) return description;
+    } while (description.next_impl());
+  }
+  return describe();  // a new one: its copies share what next_impl changes
 }
 
 struct Made {
@@ -107,9 +107,10 @@ Made make(const Geometry& g, Direction direction, const Desc& w, Epilogue epilog
     return made(dnnl::convolution_forward(forward), forward, forward.weights_desc());
   }
   if (direction == Direction::kData) {
-    dnnl::convolution_backward_data::primitive_desc data(engine(), direct, x, wanted, y, strides, dilation, low, high,
-                                                         forward, attributes);
-    prefer_depthwise(data, g);
+    const auto data = depthwise_first(g, [&] {
+      return dnnl::convolution_backward_data::primitive_desc(engine(), direct, x, wanted, y, strides, dilation, low, high,
+                                                             forward, attributes);
+    });
     return made(dnnl::convolution_backward_data(data), data, data.weights_desc());
   }
   // Summed in float32 whatever the operands are.
