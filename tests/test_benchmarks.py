@@ -354,11 +354,9 @@ def test_flax_and_equinox_learn_the_same_on_our_kernels(
     names = ["lamina", "flax", "flax-installed", "equinox", "equinox-installed"]
     with bench.peers.started(names, bench.peers.cores_for(2)) as (peers, missing):
         measured = bench.steps.measure(peers, "lenet-small", rounds=1, steps=1, batches=2, batch_size=4)
-        losses = [peer.ask("first_loss", network="resnet18", batch_size=4)["loss"] for peer in peers]
     assert not missing
     assert not measured.missing
     assert bench.steps.agreeing(measured.losses) == dict.fromkeys(names, True), measured.losses
-    np.testing.assert_allclose(losses, losses[0], rtol=bench.steps.AGREEMENT["f32"][0])
     remarks = " ".join(measured.remarks)
     assert all(f"{name} with `install()`: 5 of the step's 5" in remarks for name in ("Flax", "Equinox"))
 
