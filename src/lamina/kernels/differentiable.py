@@ -40,6 +40,7 @@ def primitive(
     """
     made = Primitive(name)
     made.multiple_results = True
+    made.portable = portable  # type: ignore[attr-defined]  # for those who count its arithmetic
     made.def_impl(jax.jit(made.bind, static_argnames=static))
     mlir.register_lowering(made, mlir.lower_fun(portable, multiple_results=True))
     if on_cpu is not None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+import jax
 from jax.extend.core import ClosedJaxpr, Jaxpr
 
 __all__ = ["cost"]
@@ -44,7 +46,7 @@ def cost(equations: Iterable[Any]) -> tuple[int, int]:
     for equation in equations:
         name = equation.primitive.name
         outputs = sum(map(_numbers, equation.outvars))
-        inner = list(_inner(equation.params))
+        inner = [*_inner(equation.params), *_portable(equation)]
         if name in _MATMUL:
             multiply_adds += _MATMUL[name](equation)
         elif name in _MOVES or name.startswith("random_"):
@@ -72,6 +74,14 @@ def _inner(params: Mapping[str, Any]) -> Iterator[Jaxpr]:
                 yield item.jaxpr
             elif isinstance(item, Jaxpr):
                 yield item
+
+
+def _portable(equation: Any) -> Iterator[Jaxpr]:
+    """The plain form of an operation that has a kernel of ours."""
+    portable = getattr(equation.primitive, "portable", None)
+    if portable is not None:
+        specs = [jax.ShapeDtypeStruct(var.aval.shape, var.aval.dtype) for var in equation.invars]
+        yield jax.make_jaxpr(functools.partial(portable, **equation.params))(*specs).jaxpr
 
 
 def _shape(var: Any) -> tuple[int, ...]:
