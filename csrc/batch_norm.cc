@@ -45,7 +45,7 @@ LAMINA_WIDE void sums(int64_t rows, int64_t channels, const float* __restrict a,
 // What reaches the normalised value of the gradient `d`: nothing where ReLU had cut it off. It had where the value,
 // computed again, is not above 0; after a sum where y is not.
 template <After after>
-inline __attribute__((always_inline)) float reaching(float d, float x, float mean, float gain, float bias, float y) {
+LAMINA_INLINE float reaching(float d, float x, float mean, float gain, float bias, float y) {
   if (after == After::kRelu) return (x - mean) * gain + bias > 0 ? d : 0;
   if (after == After::kSumRelu) return y > 0 ? d : 0;
   return d;

@@ -4,8 +4,6 @@
 
 #include "wide.h"
 
-#define LAMINA_INLINE inline __attribute__((always_inline))
-
 namespace lamina {
 namespace {
 

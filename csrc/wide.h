@@ -8,3 +8,6 @@
 #else
 #define LAMINA_WIDE
 #endif
+
+// What such a body calls must become a part of it.
+#define LAMINA_INLINE inline __attribute__((always_inline))

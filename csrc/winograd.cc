@@ -8,8 +8,6 @@
 namespace lamina {
 namespace {
 
-#define LAMINA_INLINE inline __attribute__((always_inline))
-
 typedef float Lanes __attribute__((vector_size(kLanes * 4), aligned(4)));
 typedef uint32_t Words __attribute__((vector_size(kLanes * 4), aligned(4)));
 typedef uint16_t Halves __attribute__((vector_size(kLanes * 2), aligned(2)));

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from networks import Network, epoch_order
+from networks import Network, Residual, Weights, epoch_order, shape_after
 
-__all__ = ["EVALUATION_BATCH", "Trainer", "on_our_kernels"]
+__all__ = ["EVALUATION_BATCH", "Trainer", "modules", "on_our_kernels"]
 
 EVALUATION_BATCH = 256
 _TRIES = 3
@@ -108,6 +109,34 @@ class Trainer:
         seconds = time.perf_counter() - began
         reached = accuracies[-1] >= target
         return {"seconds": seconds if reached else None, "seconds_in_all": seconds, "accuracies": accuracies}
+
+
+def modules(
+    layers: tuple[Any, ...],
+    shape: tuple[int, ...],
+    prefix: str,
+    weights: Weights,
+    chain: Callable[..., Any],
+    leaf: Callable[..., Any],
+    residual: Callable[..., Any],
+) -> list[Any]:
+    """A library's modules for a chain of layers.
+
+    Args:
+        chain: of layers, the shape of their input, the prefix of their paths and all weights: for the parts of a block.
+        leaf: of a layer, its input's channels and its own weights.
+        residual: of a body and a shortcut, or None.
+    """
+    made = []
+    for index, layer in enumerate(layers):
+        path = f"{prefix}{index}"
+        if isinstance(layer, Residual):
+            parts = {name: chain(part, shape, f"{path}.{name}.", weights) for name, part in layer.parts().items()}
+            made.append(residual(parts["body"], parts.get("shortcut")))
+        else:
+            made.append(leaf(layer, shape[-1], weights.get(path, {})))
+        shape = shape_after((layer,), shape)
+    return made
 
 
 def on_our_kernels(library: str, program: str) -> str:

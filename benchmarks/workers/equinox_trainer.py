@@ -21,13 +21,11 @@ from networks import (
     MaxPool,
     Network,
     Relu,
-    Residual,
     Weights,
     first_weights,
-    shape_after,
 )
 
-from workers.base import EVALUATION_BATCH, Trainer, on_our_kernels
+from workers.base import EVALUATION_BATCH, Trainer, modules, on_our_kernels
 
 __all__ = ["EquinoxTrainer"]
 
@@ -100,15 +98,7 @@ class _Residual(eqx.nn.StatefulLayer):
 
 
 def _chain(layers: tuple[Any, ...], shape: tuple[int, ...], prefix: str, weights: Weights) -> eqx.nn.Sequential:
-    made: list[Any] = []
-    for index, layer in enumerate(layers):
-        path = f"{prefix}{index}"
-        if isinstance(layer, Residual):
-            parts = {name: _chain(part, shape, f"{path}.{name}.", weights) for name, part in layer.parts().items()}
-            made.append(_Residual(parts["body"], parts.get("shortcut")))
-        else:
-            made.append(_layer(layer, shape[-1], weights.get(path, {})))
-        shape = shape_after((layer,), shape)
+    made = modules(layers, shape, prefix, weights, _chain, _layer, _Residual)
     return eqx.nn.Sequential(made)
 
 

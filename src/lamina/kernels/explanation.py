@@ -9,7 +9,7 @@ from typing import Any
 import jax
 from jax.extend.core import ClosedJaxpr, Jaxpr
 
-from lamina.kernels import batch_norm, conv_primitive, replacement
+from lamina.kernels import batch_norm, conv_primitive, native, replacement
 from lamina.kernels.recurrent import plan as plan_recurrent
 
 __all__ = ["Explanation", "Operation", "explain"]
@@ -102,11 +102,14 @@ def _heavy(equation: Any, platform: str) -> tuple[str, str, str] | None:
     if platform != "cpu":
         return name, _XLA, f"ours are for a CPU, this is for {platform}"
     if name in _NORMS:
-        found, _ = batch_norm.plan(equation.invars[_NORMS[name]].aval, params["after"])
-        return (name, _XLA, found.kernel) if found.scratch < 0 else (name, found.kernel, "")
+        return _planned(name, batch_norm.plan(equation.invars[_NORMS[name]].aval, params["after"])[0])
     if name in _RECURRENT:
         return _recurrent(equation)
     return _convolution(equation) if name in _DIRECTIONS else _convolution_of_jax(equation)
+
+
+def _planned(name: str, found: native.Plan) -> tuple[str, str, str]:
+    return (name, _XLA, found.kernel) if found.scratch < 0 else (name, found.kernel, "")
 
 
 def _convolution(equation: Any) -> tuple[str, str, str]:
@@ -115,8 +118,7 @@ def _convolution(equation: Any) -> tuple[str, str, str]:
     a, b, result = (variable.aval for variable in (*equation.invars, *equation.outvars))
     x, kernel, y = {"forward": (a, b, result), "data": (result, b, a), "weights": (a, result, b)}[direction]
     options = {option: equation.params[option] for option in _CONV_OPTIONS}
-    found, _ = conv_primitive.plan(direction, x, kernel, y, **options)
-    return (name, _XLA, found.kernel) if found.scratch < 0 else (name, found.kernel, "")
+    return _planned(name, conv_primitive.plan(direction, x, kernel, y, **options)[0])
 
 
 def _convolution_of_jax(equation: Any) -> tuple[str, str, str]:
@@ -135,8 +137,7 @@ def _recurrent(equation: Any) -> tuple[str, str, str]:
     name = equation.primitive.name
     backward = _RECURRENT[name]
     outputs = equation.invars[0].aval if backward else equation.outvars[0].aval  # or their gradient
-    found, _ = plan_recurrent(equation.params["cell"], outputs.shape, outputs.dtype, backward=backward)
-    return (name, _XLA, found.kernel) if found.scratch < 0 else (name, found.kernel, "")
+    return _planned(name, plan_recurrent(equation.params["cell"], outputs.shape, outputs.dtype, backward=backward)[0])
 
 
 def _inner(equation: Any, platform: str) -> Iterator[tuple[str, Any]]:

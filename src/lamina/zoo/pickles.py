@@ -12,7 +12,6 @@ import pickle
 import struct
 import zipfile
 from collections import OrderedDict
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -97,13 +96,13 @@ _ADMITTED: dict[tuple[str, str], Any] = {
 
 
 class _Unpickler(pickle._Unpickler):  # the one in Python: its steps can be replaced
-    """Admits tensors and plain containers, and nothing else."""
+    """Admits tensors and plain containers, and nothing else. What tensors it meets it adds to ``storages``."""
 
     dispatch = dict(pickle._Unpickler.dispatch)  # noqa: RUF012
 
-    def __init__(self, file: BinaryIO, storage: Callable[[Any, np.dtype, int], _Storage]) -> None:
+    def __init__(self, file: BinaryIO, storages: dict[Any, _Storage]) -> None:
         super().__init__(file, encoding="utf-8")
-        self._storage = storage
+        self._storages = storages
 
     def load_build(self) -> None:
         """Attributes of an object, of which dictionaries of tensors have some that say nothing of the tensors."""
@@ -130,7 +129,7 @@ class _Unpickler(pickle._Unpickler):  # the one in Python: its steps can be repl
             raise pickle.UnpicklingError("it refers to something that is no tensor")
         if not isinstance(pid[4], int) or pid[4] < 0 or (len(pid) > 5 and pid[5] is not None):
             raise pickle.UnpicklingError("it holds a tensor of a form that is not known")
-        return self._storage(pid[2], pid[1].dtype, pid[4])
+        return self._storages.setdefault(pid[2], _Storage(pid[1].dtype, pid[4]))
 
 
 def read(path: Path) -> Any:
@@ -165,13 +164,7 @@ def _read_zip(file: BinaryIO) -> Any:
         if f"{folder}byteorder" in archive.namelist() and archive.read(f"{folder}byteorder") != b"little":
             raise ModelFileError("its numbers are big-endian")
         storages: dict[Any, _Storage] = {}
-
-        def storage(key: Any, dtype: np.dtype, count: int) -> _Storage:
-            if key not in storages:
-                storages[key] = _Storage(dtype, count)
-            return storages[key]
-
-        value = _Unpickler(io.BytesIO(archive.read(names[0])), storage).load()
+        value = _Unpickler(io.BytesIO(archive.read(names[0])), storages).load()
         for key, found in storages.items():
             try:
                 data = archive.read(f"{folder}data/{key}")
@@ -185,13 +178,8 @@ def _read_legacy(file: BinaryIO) -> Any:
     file.seek(0)
     storages: dict[Any, _Storage] = {}
 
-    def storage(key: Any, dtype: np.dtype, count: int) -> _Storage:
-        if key not in storages:
-            storages[key] = _Storage(dtype, count)
-        return storages[key]
-
     def load() -> Any:
-        return _Unpickler(file, storage).load()
+        return _Unpickler(file, storages).load()
 
     if load() != _MAGIC:
         raise ModelFileError("it is no file of PyTorch's")
