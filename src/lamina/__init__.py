@@ -59,6 +59,7 @@ __all__ = [  # noqa: F405
     "Model",
     "PRelu",
     "Parallel",
+    "Pretrained",
     "Relu",
     "Relu6",
     "Reshape",

@@ -50,6 +50,10 @@ class Config:
         """The fields to write (overridden by what cannot be written, to say why)."""
         return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
 
+    def as_data(self) -> Config:
+        """What is written in this one's place (overridden by what carries more than can be written)."""
+        return self
+
     def __repr__(self) -> str:
         shown = []
         for field in dataclasses.fields(self):
@@ -69,6 +73,7 @@ def to_json(value: Any) -> Any:
         ConfigError: for a value that has no JSON form, such as a bare function.
     """
     if isinstance(value, Config):
+        value = value.as_data()
         fields = {name: to_json(item) for name, item in value.to_fields().items()}
         return {"type": type(value).__name__, **fields}
     if isinstance(value, tuple | list):

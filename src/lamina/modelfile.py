@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
-import tempfile
 import zipfile
 from collections.abc import Mapping
 from os import PathLike
@@ -22,11 +20,12 @@ import jax
 from lamina import trees
 from lamina.config import from_json, to_json
 from lamina.data.base import Preprocessing, Target
-from lamina.errors import BadInputError, ConfigError, LaminaError, ModelFileError
+from lamina.errors import ConfigError, LaminaError, ModelFileError
+from lamina.files import write_atomically
 from lamina.layers import Layer
 from lamina.layers.base import Params, State
 
-__all__ = ["FORMAT", "read", "write", "write_atomically"]
+__all__ = ["FORMAT", "read", "write"]
 
 FORMAT = 1
 _ENTRIES = ("network.json", "weights.safetensors", "preprocessing.json", "card.json")
@@ -112,31 +111,6 @@ def read(path: str | PathLike[str]) -> dict[str, Any]:
 def _define_types() -> None:
     """Import what a file may name, whatever it does name: a name is only looked up among the types already defined."""
     from lamina.data import array_preprocessing, image_preprocessing, table_preprocessing  # noqa: F401
-
-
-def write_atomically(path: str | PathLike[str], data: bytes) -> None:
-    """Write a file whole or not at all: to a temporary name beside it, flushed, then renamed.
-
-    Raises:
-        BadInputError: where the folder is missing or not writable, or the disk is full.
-    """
-    final = Path(path)
-    temporary = None
-    try:
-        handle, temporary = tempfile.mkstemp(dir=final.parent, prefix=f".{final.name}.")
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        # mkstemp makes the file private; give it the permissions an ordinary new file would have.
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(temporary, 0o666 & ~mask)
-        os.replace(temporary, final)
-    except OSError as error:
-        if temporary is not None and os.path.exists(temporary):
-            os.unlink(temporary)
-        raise BadInputError(f"{final} cannot be written: {error.strerror or error}.") from error
 
 
 def _entries(path: Path) -> dict[str, bytes]:

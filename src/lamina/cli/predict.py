@@ -164,7 +164,7 @@ def _write(path: Path, answers: list[dict[str, Any]], model: Model) -> None:
 
     import polars as pl
 
-    from lamina.modelfile import write_atomically
+    from lamina.files import write_atomically
 
     columns: dict[str, list[Any]] = {"input": [answer["input"] for answer in answers]}
     if model.target.task == "regress":

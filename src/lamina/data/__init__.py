@@ -63,6 +63,7 @@ def load(
     seed: int = 0,
     size: int | tuple[int, int] | None = None,
     test: Any = None,
+    preprocessing: Preprocessing | None = None,
 ) -> Data:
     """Read data, split it, and fit its preprocessing on the training part.
 
@@ -77,6 +78,8 @@ def load(
         seed: of the split, where there are no given parts. Built-in sets have a fixed one.
         size: height and width of pictures, in pixels; a single number for both.
         test: a source of the same kind to keep as the test part.
+        preprocessing: a trained model's, to go on training it with data of its kind (pictures or arrays), in place of
+            one fitted here.
 
     Raises:
         DataError: for a source that cannot be found, read or learned from.
@@ -85,6 +88,10 @@ def load(
     from lamina.data import sources
 
     kind = sources.identify(source, target)
+    if preprocessing is not None:
+        _check_fits(kind, preprocessing, source)
+        if kind == "table":
+            raise ConfigError("Models of pictures and arrays can be trained further; those of tables cannot.")
     if target is not None and kind in ("builtin", "arrays", "images"):
         raise ConfigError(f"A target column is for tables. Received: target={target!r}.", "Leave it out.")
     if size is not None and kind not in ("images", "image list"):
@@ -95,7 +102,7 @@ def load(
     if kind == "builtin":
         from lamina.data.builtin import load_builtin
 
-        return load_builtin(os.fspath(source), task=task, scale=scale)
+        return load_builtin(os.fspath(source), task=task, scale=scale, preprocessing=preprocessing)
     if kind == "arrays":
         from lamina.data.arrays import load_arrays
 
@@ -105,17 +112,26 @@ def load(
             parts["test"] = held_out.get("test", held_out["train"])
         # Who gives arrays in Python holds the test part back already, as with scikit-learn or Keras.
         in_file = isinstance(source, str | os.PathLike)
-        return load_arrays(parts, source=_name(source), task=task, scale=scale, seed=seed, hold_out=in_file)
+        return load_arrays(
+            parts,
+            source=_name(source),
+            task=task,
+            scale=scale,
+            seed=seed,
+            hold_out=in_file,
+            preprocessing=preprocessing,
+        )
+    pictures = cast("ImagePreprocessing | None", preprocessing)
     if kind == "images":
         from lamina.data.images import load_image_folder
 
         _check_pictures_task(task, ("classify",))
-        return load_image_folder(source, scale=scale, seed=seed, size=size)
+        return load_image_folder(source, scale=scale, seed=seed, size=size, preprocessing=pictures)
     if kind == "image list":
         from lamina.data.images import load_image_list
 
         _check_pictures_task(task, ("classify", "multilabel"))
-        return load_image_list(source, target=target, scale=scale, seed=seed, size=size)
+        return load_image_list(source, target=target, scale=scale, seed=seed, size=size, preprocessing=pictures)
     from lamina.data.table import load_table
 
     return load_table(source, target=target, task=task, scale=scale, seed=seed, test=test)
@@ -130,9 +146,7 @@ def load_split(source: Any, preprocessing: Preprocessing, target: Target) -> tup
     from lamina.data import sources
 
     kind = sources.identify(source, getattr(preprocessing, "target", None))
-    if preprocessing.kind not in _FITS[kind]:
-        takes = _TAKES.get(preprocessing.kind, preprocessing.kind)
-        raise DataError(f"The model takes {takes}. Received: {_name(source)} ({kind}).")
+    _check_fits(kind, preprocessing, source)
     if kind == "builtin":
         from lamina.data.builtin import load_builtin_split
 
@@ -148,6 +162,12 @@ def load_split(source: Any, preprocessing: Preprocessing, target: Target) -> tup
     from lamina.data.images import load_image_split
 
     return load_image_split(source, cast("ImagePreprocessing", preprocessing), target)
+
+
+def _check_fits(kind: str, preprocessing: Preprocessing, source: Any) -> None:
+    if preprocessing.kind not in _FITS[kind]:
+        takes = _TAKES.get(preprocessing.kind, preprocessing.kind)
+        raise DataError(f"The model takes {takes}. Received: {_name(source)} ({kind}).")
 
 
 def _name(source: Any) -> str:

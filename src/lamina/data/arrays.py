@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, overload
 
 import numpy as np
@@ -52,6 +53,7 @@ def load_arrays(
     seed: int = 0,
     classes: tuple[str, ...] = (),
     hold_out: bool = True,
+    preprocessing: Preprocessing | None = None,
 ) -> Data:
     """Data from arrays.
 
@@ -68,6 +70,7 @@ def load_arrays(
         seed: of the split, where parts have to be split off.
         classes: names of the labels 0, 1, …, where they are known.
         hold_out: whether a test part is split off where none is given.
+        preprocessing: a trained model's, in place of one of these arrays' own; ``scale`` says nothing then.
 
     Raises:
         DataError: for arrays that do not fit together, are empty, hold NaN or infinity, or cannot be learned from.
@@ -86,10 +89,15 @@ def load_arrays(
 
     origin, training = chosen["train"]
     target = fit_target(labels[origin][training], task, what) if task == "regress" else found
-    preprocessing = _fit(examples[origin][training], scale)
+    encode: Callable[[np.ndarray], Any]
+    if preprocessing is None:
+        preprocessing = _fit(examples[origin][training], scale)
+        encode = functools.partial(_encode, preprocessing)
+    else:
+        encode = preprocessing.encode  # which scales pictures of another size
     splits = {
         part: ArraySplit(
-            _encode(preprocessing, examples[origin][indices]),
+            encode(examples[origin][indices]),
             encode_labels(target, labels[origin][indices]),
             RowNames(origin if len(parts) > 1 else "example", indices),
         )

@@ -31,14 +31,19 @@ BUILTIN = tuple(_CLASSES)
 Parts = dict[str, tuple[np.ndarray, np.ndarray]]
 
 
-def load_builtin(name: str, *, task: str = "auto", scale: str = "auto") -> Data:
+def load_builtin(
+    name: str, *, task: str = "auto", scale: str = "auto", preprocessing: Preprocessing | None = None
+) -> Data:
     """A built-in data set: "digits", "mnist" or "fashion-mnist".
+
+    Args:
+        task, scale, preprocessing: as for `load_arrays`.
 
     Raises:
         DataError: when its files are in none of `usual_places`.
     """
     parts, rule = _fixed(_read(name))
-    data = load_arrays(parts, source=name, task=task, scale=scale, classes=_CLASSES[name])
+    data = load_arrays(parts, source=name, task=task, scale=scale, classes=_CLASSES[name], preprocessing=preprocessing)
     data.card.split_rule = f"The fixed split of {name}, whatever the seed. {rule}"
     return data
 

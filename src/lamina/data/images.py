@@ -60,6 +60,7 @@ def load_image_folder(
     seed: int = 0,
     size: int | tuple[int, int] | None = None,
     memory: int | None = None,
+    preprocessing: ImagePreprocessing | None = None,
 ) -> Data:
     """Data from a folder with one sub-folder of pictures for each class.
 
@@ -75,12 +76,14 @@ def load_image_folder(
         size: of the network's input in pixels, a side or (height, width); by default `choose_size`.
         memory: bytes that decoded pictures may take; above it they are decoded while training. By default a quarter
             of the free memory.
+        preprocessing: a trained model's, in place of one of these pictures' own; ``scale`` and ``size`` say nothing
+            then.
 
     Raises:
         DataError: no such folder, an empty one, no pictures, one class only, a class with one picture, more than half
             of the pictures unreadable, a class in ``test/`` that ``train/`` lacks.
     """
-    return _load(list_folder(folder), False, scale, seed, size, memory)
+    return _load(list_folder(folder), False, scale, seed, size, memory, preprocessing)
 
 
 def load_image_list(
@@ -91,6 +94,7 @@ def load_image_list(
     seed: int = 0,
     size: int | tuple[int, int] | None = None,
     memory: int | None = None,
+    preprocessing: ImagePreprocessing | None = None,
 ) -> Data:
     """Data from a CSV file of picture paths (relative to the file) and labels.
 
@@ -104,7 +108,7 @@ def load_image_list(
         DataError: as `load_image_folder`; no column of pictures, no such target.
     """
     listing, several = list_csv(source, target)
-    return _load(listing, several, scale, seed, size, memory)
+    return _load(listing, several, scale, seed, size, memory, preprocessing)
 
 
 def load_image_split(
@@ -153,7 +157,13 @@ def load_image_split(
 
 
 def _load(
-    listing: Listing, several: bool, scale: str, seed: int, size: int | tuple[int, int] | None, memory: int | None
+    listing: Listing,
+    several: bool,
+    scale: str,
+    seed: int,
+    size: int | tuple[int, int] | None,
+    memory: int | None,
+    preprocessing: ImagePreprocessing | None,
 ) -> Data:
     check_scale(scale)
     if TRAIN not in listing.parts:
@@ -161,26 +171,33 @@ def _load(
     random = np.random.default_rng(seed)
     facts = _inspect(listing, random)
     sizes = facts.pop("sizes")
-    height, width = choose_size(sizes, len(listing.files)) if size is None else _given_size(size)
-    grey = all(mode in _GREY or mode.startswith("I") for mode in facts["modes"])
-    pixels = _decode_all(listing, (height, width, 1 if grey else 3), memory)
+    if preprocessing is not None:
+        shape = (preprocessing.height, preprocessing.width, preprocessing.channels)
+    else:
+        height, width = choose_size(sizes, len(listing.files)) if size is None else _given_size(size)
+        grey = all(mode in _GREY or mode.startswith("I") for mode in facts["modes"])
+        shape = (height, width, 1 if grey else 3)
+    pixels = _decode_all(listing, shape, memory)
     _check_classes(listing, several)
     groups = _groups(listing, pixels)
     members = {name: np.flatnonzero(listing.parts == part) for name, part in _PARTS.items()}
     given = {name: listing.labels[indices] for name, indices in members.items() if name == "train" or len(indices)}
     chosen, rule = divide(given, groups[members["train"]], seed, stratify=not several, repeats=False)
     parts = {name: members[origin][indices] for name, (origin, indices) in chosen.items()}
-    shape = (height, width, 1 if grey else 3)
-    measured = _sample(listing, pixels, parts["train"], shape, random)
-    if not grey and np.all(measured == measured[..., :1]) and (pixels is None or np.all(pixels == pixels[..., :1])):
-        # Grey pictures stored in colour: a third of the arithmetic is enough. (Streamed ones are judged by the sample.)
-        shape, measured = (height, width, 1), measured[..., :1]
-        pixels = None if pixels is None else pixels[..., :1]
+    if preprocessing is None:
+        measured = _sample(listing, pixels, parts["train"], shape, random)
+        alike = pixels is None or np.all(pixels == pixels[..., :1])
+        if shape[2] == 3 and alike and np.all(measured == measured[..., :1]):
+            # Grey pictures stored in colour: a third of the arithmetic is enough. (Streamed ones are judged by the
+            # sample.)
+            shape, measured = (*shape[:2], 1), measured[..., :1]
+            pixels = None if pixels is None else pixels[..., :1]
+        preprocessing = fit_pixels(measured, scale)
     splits: dict[str, Split] = {name: _split(listing, pixels, indices, shape) for name, indices in parts.items()}
     card = _card(listing, rule, {**facts, "input": list(shape), "in_memory": pixels is not None})
     fill_card(card, splits, {name: groups[indices] for name, indices in parts.items()}, listing.names)
     target = MultiLabelTarget(listing.names) if several else ClassTarget(listing.names)
-    return Data(splits["train"], splits["validation"], splits.get("test"), fit_pixels(measured, scale), target, card)
+    return Data(splits["train"], splits["validation"], splits.get("test"), preprocessing, target, card)
 
 
 def _given_size(size: int | tuple[int, int]) -> tuple[int, int]:

@@ -45,6 +45,7 @@ from lamina.layers.foreign import EquinoxLayer, FlaxLayer
 from lamina.layers.graph import Graph
 from lamina.layers.norm import BatchNorm, LayerNorm, LocalResponseNorm
 from lamina.layers.pool import AdaptiveAvgPool, AdaptiveMaxPool, AvgPool, GlobalAvgPool, GlobalMaxPool, MaxPool
+from lamina.layers.pretrained import Pretrained
 from lamina.layers.recurrent import GRU, LSTM, SimpleRNN
 from lamina.layers.shape import Flatten, Reshape, Subsample
 from lamina.layers.tied import Tied
@@ -83,6 +84,7 @@ __all__ = [
     "Merge",
     "PRelu",
     "Parallel",
+    "Pretrained",
     "Relu",
     "Relu6",
     "Reshape",

@@ -107,6 +107,7 @@ class Context:
         path: dotted path of the layer inside the network.
         tape: where taps and emitted values go, or None.
         then: what is asked of a layer that `Layer.fuses_relu`, beside its own work.
+        frozen_statistics: BatchNorm uses its running statistics in training too, and keeps them.
     """
 
     train: bool = False
@@ -114,6 +115,7 @@ class Context:
     path: str = ""
     tape: Tape | None = None
     then: Then | None = None
+    frozen_statistics: bool = False
 
     def child(self, name: str, then: Then | None = None) -> Context:
         """The context of the part called ``name``."""
@@ -123,7 +125,7 @@ class Context:
         """Whether two layers may be computed as one: in training, where nobody looks at what is in between."""
         tape = self.tape
         watched = tape is not None and (tape.tap_all or tape.wanted or tape.record_calls or tape.perturbations)
-        return self.train and not watched
+        return self.train and not watched and not self.frozen_statistics
 
     def rng(self) -> jax.Array:
         """A random key of this layer's own: the root key folded by the layer's path.

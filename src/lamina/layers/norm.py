@@ -61,7 +61,7 @@ class BatchNorm(Layer):
         _check_input("BatchNorm", params["scale"], x)
         dtype = jnp.float64 if x.dtype == jnp.float64 else jnp.float32
         scale, bias = params["scale"].astype(dtype), params["bias"].astype(dtype)
-        if not ctx.train or x.size == 0:
+        if not ctx.train or ctx.frozen_statistics or x.size == 0:
             mean, var = state["mean"].astype(dtype), state["var"].astype(dtype)
             return ((widened(x) - mean) * (scale * lax.rsqrt(var + self.epsilon)) + bias).astype(x.dtype), state
         then = ctx.then

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from lamina.config import Config
 from lamina.errors import ConfigError
+from lamina.optim.groups import check_groups, grouped
 from lamina.optim.schedules import ConstantRate, Schedule
 
 __all__ = ["OptaxOptimizer", "Optimizer"]
@@ -30,6 +31,9 @@ class Optimizer(Config):
             of λ/2·|w|², as PyTorch's do); AdamW, Lion and Muon shrink the weights beside the gradient's step, by
             rate·λ·w. Parameters of one dimension (biases, scales of norms) are never decayed.
         clip_norm: gradients whose norm over all parameters together exceeds this are scaled down to it; None: never.
+        groups: pairs (path, factor): the parameters at or below a path ("layer1.0"; ``*`` stands for anything) learn
+            at factor times the rate, and with factor 0 stay as they are. The first pair that fits counts; what none
+            fits learns at the rate itself.
 
     Raises:
         ConfigError: for a value out of its range.
@@ -41,6 +45,7 @@ class Optimizer(Config):
     schedule: Schedule = dataclasses.field(default=ConstantRate(), kw_only=True)
     weight_decay: float = dataclasses.field(default=0.0, kw_only=True)
     clip_norm: float | None = dataclasses.field(default=None, kw_only=True)
+    groups: tuple[tuple[str, float], ...] = dataclasses.field(default=(), kw_only=True)
 
     def __post_init__(self) -> None:
         self._check("learning_rate", above=0.0)
@@ -51,6 +56,7 @@ class Optimizer(Config):
             raise ConfigError(
                 f"{type(self).__name__} expects a schedule such as CosineDecay(). Received: schedule={self.schedule!r}."
             )
+        object.__setattr__(self, "groups", check_groups(type(self).__name__, self.groups))
 
     def build(self, params: Any) -> optax.GradientTransformation:
         """The optax transformation for a learning rate of 1.
@@ -61,7 +67,10 @@ class Optimizer(Config):
             params: the parameters (arrays or their specs) that will be trained.
         """
         clip = [] if self.clip_norm is None else [optax.clip_by_global_norm(self.clip_norm)]
-        return _with_implicit_promotion(optax.chain(*clip, *self._parts(params)))
+        parts = [*clip, *self._parts(params)]
+        if self.groups:
+            parts = grouped(parts, self.groups, params)
+        return _with_implicit_promotion(optax.chain(*parts))
 
     def rate(self, step: ArrayLike, total_steps: int) -> NDArray[np.float32]:
         """The learning rate at optimiser steps ``step``, counted from 0, of a run of ``total_steps``.

@@ -8,7 +8,7 @@ from pathlib import PurePath
 
 import numpy as np
 
-from lamina.modelfile import write_atomically
+from lamina.files import write_atomically
 from lamina.report import classes, examples, record, results, values
 from lamina.report.evidence import Evidence, gather
 from lamina.report.markup import Markup, join, tag

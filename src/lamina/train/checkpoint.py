@@ -11,7 +11,7 @@ import numpy as np
 
 from lamina import trees
 from lamina.errors import BadInputError, ModelFileError
-from lamina.modelfile import write_atomically
+from lamina.files import write_atomically
 from lamina.train.callbacks import Callback
 from lamina.train.loop import Best, Training
 

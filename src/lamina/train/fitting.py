@@ -4,35 +4,34 @@ from __future__ import annotations
 
 import hashlib
 import json
-import platform
 from collections.abc import Sequence
 from dataclasses import replace
 from os import PathLike
-from pathlib import Path
 from typing import Any, Literal
 
 import jax
 import numpy as np
 
-import lamina
 from lamina import cache, heads, losses, optim
 from lamina.config import Config, to_json
 from lamina.data import load
 from lamina.data.augment import Augmentation
-from lamina.data.base import Data, Split
+from lamina.data.base import Data
 from lamina.errors import BadInputError, ConfigError, TrainingError
-from lamina.layers import Layer
-from lamina.layers.base import Params, State, as_layer
+from lamina.layers import Layer, Pretrained, Sequential
+from lamina.layers.base import Params, State
+from lamina.layers.pretrained import holds_weights
 from lamina.losses import Loss, MaxNorm, Penalty
 from lamina.model import Model
 from lamina.optim import Optimizer
 from lamina.run import Run
 from lamina.train.callbacks import Callback
 from lamina.train.checkpoint import Checkpoints, restore
+from lamina.train.conclusion import conclude, surroundings
 from lamina.train.folder import Record, prepare_folder
 from lamina.train.loop import Plan, Training
 from lamina.train.progress import progress_for
-from lamina.train.recipes import Recipe, choose
+from lamina.train.recipes import Recipe, choose, recipe_for
 from lamina.train.step import Program
 
 __all__ = ["fit", "prepare"]
@@ -41,7 +40,7 @@ _PRECISIONS = {"f32": "float32", "bf16": "bfloat16"}
 
 
 def fit(
-    network: Layer | Literal["auto"],
+    network: Layer | Recipe | Literal["auto"],
     data: Any,
     *,
     loss: str | Loss | None = None,
@@ -55,6 +54,7 @@ def fit(
     penalties: Sequence[Penalty] = (),
     constraint: MaxNorm | None = None,
     patience: int | None = None,
+    freeze_statistics: bool | None = None,
     time_limit: float | None = None,
     callbacks: Sequence[Callback] = (),
     out: str | PathLike[str] | None = None,
@@ -71,7 +71,7 @@ def fit(
     ``time_limit`` cuts a run short).
 
     Args:
-        network: a layer, or "auto" to have network and recipe chosen for the data.
+        network: a layer, or "auto" to have network and recipe chosen for the data, or a recipe.
         data: a `lamina.data.Data`, or what `lamina.data.load` reads: ``(x, y)`` arrays, a folder of pictures, a
             table, a built-in name.
         loss: a name or a `Loss`; default: cross-entropy for classes, squared error for values.
@@ -86,6 +86,8 @@ def fit(
         penalties: `L1`, `L2` terms on the weights.
         constraint: `MaxNorm` on the weights, after each step.
         patience: stop after this many epochs without a better validation score.
+        freeze_statistics: BatchNorm layers use their running statistics in training too, and keep them: for networks
+            that begin with trained weights. Default: the recipe's, or False.
         time_limit: seconds after which to stop, compilation included; schedules are fitted to it.
         callbacks: hooks into the run.
         out: folder of the run's record (config, metrics, checkpoints, model); default: none is kept.
@@ -107,15 +109,10 @@ def fit(
     folder = prepare_folder(out, force=force, resume=resume) if out is not None else None
     if not isinstance(data, Data):
         data = load(data, seed=seed)
-    if isinstance(network, str):
-        if network != "auto":
-            raise ConfigError(f"Expected a layer or 'auto' as network. Received: {network!r}.")
-        recipe = choose(data)
-    else:
-        recipe = Recipe(network=as_layer(network))
-    network = recipe.network
+    recipe = recipe_for(network, data)
+    net = recipe.network
     if folder is not None:
-        to_json(network)  # a network that cannot be saved is refused now, not after the training
+        to_json(net)  # a network that cannot be saved is refused now, not after the training
     if augmentation == "auto":
         augmentation = choose(data).augmentation
     elif augmentation is None:
@@ -125,7 +122,7 @@ def fit(
         # One program serves all: the optimiser's own rate becomes 1 and each rate multiplies the schedule.
         optimizer = replace(optimizer, learning_rate=1.0)
     program = prepare(
-        network,
+        net,
         data,
         loss=loss if loss is not None else recipe.loss,
         optimizer=optimizer,
@@ -133,6 +130,7 @@ def fit(
         penalties=tuple(penalties),
         constraint=constraint,
         precision=precision,
+        freeze_statistics=recipe.freeze_statistics if freeze_statistics is None else freeze_statistics,
         rates=len(learning_rates),
     )
     plan = Plan(
@@ -145,18 +143,21 @@ def fit(
         time_limit=time_limit,
         rates=tuple(_rate(rate) for rate in learning_rates),
     )
-    config = _describe(network, data, program, plan, precision, command, recipe.reasons)
+    config = _describe(net, data, program, plan, precision, command, recipe)
     fingerprint = _fingerprint(config, data)
     in_spec = data.preprocessing.input_spec()
 
     def initial() -> tuple[Params, State]:
-        return network.init(jax.random.fold_in(jax.random.key(seed), 1), in_spec)
+        return net.init(jax.random.fold_in(jax.random.key(seed), 1), in_spec)
 
     hooks = [*progress_for(progress), *callbacks]
     record = Record(folder, config, force=force, resume=resume) if folder is not None else None
     if folder is not None and record is not None:
         hooks = [record, *hooks, Checkpoints(folder / "checkpoints", fingerprint)]
-    training = Training(program, data, plan, initial, hooks)
+    if holds_weights(net):  # they are handed in: compiled into a program they would be copied again and again
+        training = Training(program, data, plan, lambda *weights: weights, hooks, initial())
+    else:
+        training = Training(program, data, plan, initial, hooks)
     training.compile()
     if resume and folder is not None:
         restore(training, folder / "checkpoints", fingerprint)
@@ -167,7 +168,20 @@ def fit(
     except (OSError, BadInputError) as error:  # the latter where a file of the record cannot be written
         reason = error.message if isinstance(error, BadInputError) else f"{error.strerror or error}."
         raise TrainingError(f"The run failed: {reason}", "The last checkpoint is intact.") from error
-    return _finish(network, training, data, config, folder)
+    best = training.best
+    if isinstance(net, Pretrained):  # its first weights are of no more use
+        net = Sequential(**dict(net.layers))
+    return conclude(
+        Model(net, best.params, best.state, data.preprocessing, data.target),
+        data,
+        measure=lambda split: training.outputs(split, best.params, best.state),
+        status=training.status,
+        history=training.chosen_history(),
+        best_epoch=best.epoch,
+        seconds=lambda: training.seconds,
+        config=config,
+        folder=folder,
+    )
 
 
 def prepare(
@@ -180,6 +194,7 @@ def prepare(
     penalties: tuple[Penalty, ...] = (),
     constraint: MaxNorm | None = None,
     precision: str = "f32",
+    freeze_statistics: bool = False,
     rates: int = 0,
 ) -> Program:
     """The step's program for a network and data, checked to fit each other.
@@ -201,55 +216,9 @@ def prepare(
         penalties=penalties,
         constraint=constraint,
         dtype=_PRECISIONS[precision],
+        freeze_statistics=freeze_statistics,
         rates=rates,
     )
-
-
-def _finish(network: Layer, training: Training, data: Data, config: dict[str, Any], folder: Path | None) -> Run:
-    best = training.best
-    # A streamed split may meet pictures that only turn out to be damaged when they are read.
-    data.card.warnings.extend(getattr(data.train, "warnings", ()))
-    model = Model(network, best.params, best.state, data.preprocessing, data.target)
-    measured: dict[str, dict[str, Any]] = {"validation": {}, "test": {}}
-    outputs: dict[str, np.ndarray] = {}
-    splits: list[tuple[str, Split | None]] = [("validation", data.validation), ("test", data.test)]
-    if training.status != "interrupted":
-        for name, split in splits:
-            if split is not None:
-                outputs[name] = training.outputs(split, best.params, best.state)
-                measured[name] = model.score(outputs[name], split.targets)
-    card = {
-        "created_by": config["versions"],
-        "seed": training.plan.seed,
-        "status": training.status,
-        "best_epoch": best.epoch,
-        "validation": {name: value[0] for name, value in measured["validation"].items()},
-        "test": {name: value[0] for name, value in measured["test"].items()},
-        "data": {"source": data.card.source, "splits": data.card.splits},
-    }
-    model = replace(model, card=card)
-    run = Run(
-        model=model,
-        status=training.status,
-        history=training.chosen_history(),
-        validation=measured["validation"],
-        test=measured["test"],
-        best_epoch=best.epoch,
-        seconds=training.seconds,
-        config=config,
-        folder=folder,
-        data=data,
-    )
-    if folder is not None:
-        try:
-            model.save(folder / "model.lamina")
-            if training.status != "interrupted":  # the person is waiting, and there is little to report
-                from lamina import report
-
-                report.write(run, folder / "report.html", outputs=outputs)
-        except BadInputError as error:  # the folder was writable when the run began
-            raise TrainingError(f"The results could not be saved: {error}", "The last checkpoint is intact.") from error
-    return run
 
 
 def _describe(
@@ -259,7 +228,7 @@ def _describe(
     plan: Plan,
     precision: str,
     command: str,
-    reasons: tuple[str, ...],
+    recipe: Recipe,
 ) -> dict[str, Any]:
     """Everything that made the run, as JSON data."""
     return {
@@ -281,14 +250,10 @@ def _describe(
         "patience": plan.patience,
         "time_limit": plan.time_limit,
         "seed": plan.seed,
-        "why": list(reasons),
-        "versions": {
-            "lamina": lamina.__version__,
-            "jax": jax.__version__,
-            "numpy": np.__version__,
-            "python": platform.python_version(),
-        },
-        "device": jax.devices()[0].device_kind,
+        "freeze_statistics": program.freeze_statistics,
+        "from": recipe.origin,
+        "why": list(recipe.reasons),
+        **surroundings(),
     }
 
 

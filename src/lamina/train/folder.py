@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lamina.errors import BadInputError
-from lamina.modelfile import write_atomically
+from lamina.files import write_atomically
 from lamina.train.callbacks import Callback
 from lamina.train.loop import Training
 

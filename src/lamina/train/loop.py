@@ -69,6 +69,7 @@ class Training:
 
     Args:
         initial: makes the first weights and state; it is compiled. They are there after `compile`.
+        given: arguments of ``initial``, such as weights to begin with.
 
     Attributes:
         history: one row an epoch, as in ``metrics.jsonl``.
@@ -83,14 +84,15 @@ class Training:
         program: Program,
         data: Data,
         plan: Plan,
-        initial: Callable[[], tuple[Params, State]],
+        initial: Callable[..., tuple[Params, State]],
         callbacks: Sequence[Callback] = (),
+        given: tuple[Any, ...] = (),
     ) -> None:
         self.program, self.data, self.plan, self.callbacks = program, data, plan, tuple(callbacks)
         self.metric = main_metric(data.target.task)
         self.feed = Feed(data.train, plan.batch_size, plan.seed)
         self.key = jax.random.key(plan.seed)
-        self._initial = initial
+        self._initial, self._given = initial, given
         self.best = Best()
         self.history: list[dict[str, Any]] = []
         self.epoch = 0
@@ -138,9 +140,9 @@ class Training:
             ConfigError: where it does not, naming a batch size that does.
         """
         self._began = time.perf_counter()
-        start = jax.jit(lambda: self.program.start(*self._initial())).lower()
+        start = jax.jit(lambda *given: self.program.start(*self._initial(*given))).lower(*self._given)
         with ThreadPoolExecutor(1, "lamina-compile") as pool:  # XLA compiles this while Python traces the chunk
-            starting = pool.submit(lambda: start.compile()())
+            starting = pool.submit(lambda: start.compile()(*self._given))
             self._chunk = self._compile_chunk(start.out_info)
             self.carry = starting.result()
         self.best.params, self.best.state = self.weights()

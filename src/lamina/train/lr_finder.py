@@ -17,12 +17,11 @@ from lamina.data import load
 from lamina.data.base import Data
 from lamina.errors import BadInputError, ConfigError, TrainingError
 from lamina.layers import Layer
-from lamina.layers.base import as_layer
 from lamina.losses import Loss
 from lamina.optim import Optimizer
 from lamina.train.feed import Feed
 from lamina.train.fitting import prepare
-from lamina.train.recipes import Recipe, choose
+from lamina.train.recipes import Recipe, recipe_for
 from lamina.train.step import Carry, Program
 
 __all__ = ["LearningRates", "find_learning_rate"]
@@ -70,7 +69,7 @@ class LearningRates:
 
 
 def find_learning_rate(
-    network: Layer | Literal["auto"],
+    network: Layer | Recipe | Literal["auto"],
     data: Any,
     *,
     loss: str | Loss | None = None,
@@ -108,9 +107,7 @@ def find_learning_rate(
         raise ConfigError(f"steps is a whole number of at least 10. Received: steps={steps!r}.")
     if not isinstance(data, Data):
         data = load(data, seed=seed)
-    if isinstance(network, str) and network != "auto":
-        raise ConfigError(f"Expected a layer or 'auto' as network. Received: {network!r}.")
-    recipe = choose(data) if isinstance(network, str) else Recipe(network=as_layer(network))
+    recipe = recipe_for(network, data)
     batch_size = recipe.batch_size if batch_size is None else batch_size
     if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
         raise ConfigError(f"batch_size is a whole number of at least 1. Received: batch_size={batch_size!r}.")
@@ -120,13 +117,14 @@ def find_learning_rate(
         loss=loss if loss is not None else recipe.loss,
         optimizer=optim.resolve(optimizer if optimizer is not None else recipe.optimizer),
         augmentation=recipe.augmentation,
+        freeze_statistics=recipe.freeze_statistics,
     )
     rates = np.geomspace(low, high, steps)
-    raw = _losses(program, data, Feed(data.train, batch_size, seed), rates, seed)
+    raw = _losses(recipe.network, program, data, Feed(data.train, batch_size, seed), rates, seed)
     return _read(rates, raw)
 
 
-def _losses(program: Program, data: Data, feed: Feed, rates: np.ndarray, seed: int) -> np.ndarray:
+def _losses(network: Layer, program: Program, data: Data, feed: Feed, rates: np.ndarray, seed: int) -> np.ndarray:
     """The loss of each step; NaN from the first one on that is not finite."""
 
     @jax.jit
@@ -144,7 +142,7 @@ def _losses(program: Program, data: Data, feed: Feed, rates: np.ndarray, seed: i
         done: tuple[Carry, jax.Array] = lax.fori_loop(0, count, body, (carry, jnp.zeros(rates.shape)))
         return done
 
-    params, state = program.network.init(jax.random.fold_in(jax.random.key(seed), 1), data.preprocessing.input_spec())
+    params, state = network.init(jax.random.fold_in(jax.random.key(seed), 1), data.preprocessing.input_spec())
     carry = program.start(params, state)
     losses: list[np.ndarray] = []
     done, epoch = 0, 0

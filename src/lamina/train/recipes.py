@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from lamina.data.augment import Affine, Augmentation, Augmentations, ColorJitter, Cutout, Flip, Shift
 from lamina.data.base import Data
+from lamina.errors import ConfigError
 from lamina.layers import (
     BatchNorm,
     Conv,
@@ -22,10 +23,11 @@ from lamina.layers import (
     Sequential,
     relu,
 )
+from lamina.layers.base import as_layer
 from lamina.losses import Loss, SoftmaxCrossEntropy
 from lamina.optim import Adam, AdamW, OneCycle, Optimizer
 
-__all__ = ["ARCHITECTURES", "Recipe", "choose"]
+__all__ = ["ARCHITECTURES", "Recipe", "choose", "recipe_for"]
 
 _MANY_ROWS = 2_000
 _MANY_PICTURES = 20_000
@@ -35,7 +37,13 @@ _EXAMPLES_SEEN = 700_000  # an epoch's worth of examples times the number of epo
 
 @dataclass(frozen=True)
 class Recipe:
-    """A network and how to train it; ``reasons`` are sentences for the person."""
+    """A network and how to train it.
+
+    Attributes:
+        freeze_statistics: see `lamina.fit`.
+        origin: where the network's first weights come from, if they are given.
+        reasons: sentences for the person.
+    """
 
     network: Layer
     optimizer: Optimizer = Adam()
@@ -44,6 +52,8 @@ class Recipe:
     batch_size: int = 32
     augmentation: Augmentation | None = None
     patience: int | None = None
+    freeze_statistics: bool = False
+    origin: str = ""
     reasons: tuple[str, ...] = ()
 
 
@@ -53,6 +63,21 @@ def choose(data: Data) -> Recipe:
     if len(shape) == 3 and data.preprocessing.kind == "image":
         return _pictures(data, shape)
     return _vectors(data)
+
+
+def recipe_for(network: Layer | Recipe | str, data: Data) -> Recipe:
+    """The recipe that `lamina.fit` was given, or chooses, or makes of a bare network.
+
+    Raises:
+        ConfigError: for a text other than "auto".
+    """
+    if isinstance(network, Recipe):
+        return network
+    if isinstance(network, str):
+        if network != "auto":
+            raise ConfigError(f"Expected a layer or 'auto' as network. Received: {network!r}.")
+        return choose(data)
+    return Recipe(network=as_layer(network))
 
 
 def convnet(data: Data) -> Layer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from lamina.zoo.registry import Architecture, architecture, build, networks
+from lamina.zoo.building import build
+from lamina.zoo.registry import Architecture, architecture, networks
 
 __all__ = ["Architecture", "architecture", "build", "networks"]

@@ -17,7 +17,7 @@ from lamina.zoo.resnet import BLOCKS, cifar_resnet, resnet
 from lamina.zoo.squeezenet import squeezenet
 from lamina.zoo.vgg import DEPTHS, vgg
 
-__all__ = ["Architecture", "architecture", "build", "networks"]
+__all__ = ["Architecture", "architecture", "networks"]
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,7 @@ class Architecture:
         year, paper: of its publication; an arXiv number or a place.
         plain: a function like ``make``, without what only training needs.
         unnamed: containers that the network's files of weights do not name.
+        mean, std: that its files of weights expect of the three channels, in units of 0…255; by default ImageNet's.
     """
 
     name: str
@@ -42,22 +43,29 @@ class Architecture:
     paper: str
     plain: Callable[[int], Sequential] | None = None
     unnamed: frozenset[str] = frozenset()
+    mean: tuple[float, ...] = (123.675, 116.28, 103.53)
+    std: tuple[float, ...] = (58.395, 57.12, 57.375)
 
 
 _IMAGENET = ((224, 224, 3), 1000)
+# Inputs -1…1, as the TensorFlow weights that torchvision took over want them.
+_HALF = ((127.5,) * 3, (127.5,) * 3)
+_LITE = ((127.0,) * 3, (128.0,) * 3)
 _CIFAR = ((32, 32, 3), 10)
 _RESIDUAL = frozenset({"residual", "body"})
 
 
 def _all() -> Iterator[Architecture]:
-    yield Architecture("lenet5", lenet5, (32, 32, 1), 10, 1998, "LeCun et al., Proceedings of the IEEE 86")
+    yield Architecture(
+        "lenet5", lenet5, (32, 32, 1), 10, 1998, "LeCun et al., Proceedings of the IEEE 86", mean=(0.0,), std=(255.0,)
+    )
     yield Architecture("alexnet", alexnet, *_IMAGENET, 2012, "Krizhevsky et al., NeurIPS; arXiv:1404.5997")
     for depth in DEPTHS:
         for norm in (False, True):
             make = partial(vgg, depth, batch_norm=norm)
             yield Architecture(f"vgg{depth}{'_bn' if norm else ''}", make, *_IMAGENET, 2014, "arXiv:1409.1556")
     plain = partial(googlenet, auxiliary=False)
-    yield Architecture("googlenet", googlenet, *_IMAGENET, 2014, "arXiv:1409.4842", plain, frozenset({"head"}))
+    yield Architecture("googlenet", googlenet, *_IMAGENET, 2014, "arXiv:1409.4842", plain, frozenset({"head"}), *_HALF)
     for depth in BLOCKS:
         make = partial(resnet, depth)
         yield Architecture(f"resnet{depth}", make, *_IMAGENET, 2015, "arXiv:1512.03385", None, _RESIDUAL)
@@ -67,9 +75,11 @@ def _all() -> Iterator[Architecture]:
     for version in ("1.0", "1.1"):
         name, make = f"squeezenet{version.replace('.', '_')}", partial(squeezenet, version)
         yield Architecture(name, make, *_IMAGENET, 2016, "arXiv:1602.07360", None, frozenset({"expand", "conv"}))
-    yield Architecture("mobilenet_v1", mobilenet_v1, *_IMAGENET, 2017, "arXiv:1704.04861")
+    yield Architecture("mobilenet_v1", mobilenet_v1, *_IMAGENET, 2017, "arXiv:1704.04861", None, frozenset(), *_HALF)
     yield Architecture("mobilenet_v2", mobilenet_v2, *_IMAGENET, 2018, "arXiv:1801.04381", None, _RESIDUAL)
-    yield Architecture("efficientnet_lite0", efficientnet_lite0, *_IMAGENET, 2019, "arXiv:1905.11946", None, _RESIDUAL)
+    yield Architecture(
+        "efficientnet_lite0", efficientnet_lite0, *_IMAGENET, 2019, "arXiv:1905.11946", None, _RESIDUAL, *_LITE
+    )
 
 
 _ALL = tuple(_all())
@@ -90,19 +100,3 @@ def architecture(name: str) -> Architecture:
     if name not in _BY_NAME:
         raise ConfigError(f"The zoo has no network {name!r}.", nearest(name, tuple(_BY_NAME)))
     return _BY_NAME[name]
-
-
-def build(name: str, classes: int | None = None) -> Sequential:
-    """A network of the zoo, for `lamina.fit` or `Layer.init`.
-
-    It takes any size of picture and number of channels that its arithmetic allows.
-
-    Args:
-        name: as `networks` lists it.
-        classes: outputs; by default those of the paper's data set.
-
-    Raises:
-        ConfigError: for an unknown name, with the nearest known ones.
-    """
-    found = architecture(name)
-    return found.make(found.classes if classes is None else classes)

@@ -10,11 +10,12 @@ __all__ = ["squeezenet"]
 _FIRES = ((16, 64), (16, 64), (32, 128), (32, 128), (48, 192), (48, 192), (64, 256), (64, 256))
 
 
-def squeezenet(version: str, classes: int) -> Sequential:
+def squeezenet(version: str, classes: int, *, last_padding: int = 0) -> Sequential:
     """Iandola et al. 2016, "SqueezeNet: AlexNet-level accuracy with 50x fewer parameters", arXiv:1602.07360.
 
     Args:
         version: "1.0", the paper's, or "1.1", the authors' later one, which computes 2.4 times less.
+        last_padding: of the last convolution: 1 in the authors' Caffe files, 0 in torchvision.
     """
     first = Conv(96, 7, strides=2, padding=0) if version == "1.0" else Conv(64, 3, strides=2, padding=0)
     pooled_after = (2, 6) if version == "1.0" else (1, 3)  # fire modules
@@ -23,7 +24,7 @@ def squeezenet(version: str, classes: int) -> Sequential:
         layers.append(_fire(squeezed, expanded))
         if index in pooled_after:
             layers.append(MaxPool(3, 2, ceil_mode=True))
-    classifier = Sequential(Dropout(0.5), Conv(classes, 1), relu, GlobalAvgPool())
+    classifier = Sequential(Dropout(0.5), Conv(classes, 1, padding=last_padding), relu, GlobalAvgPool())
     return Sequential(features=Sequential(*layers), classifier=classifier)
 
 

@@ -9,7 +9,9 @@ from typing import Any
 import jax
 import numpy as np
 
+from lamina import trees
 from lamina.errors import ModelFileError
+from lamina.files import write_atomically
 from lamina.layers import Layer
 from lamina.layers.base import Params, State
 from lamina.zoo.naming import Entry, entries
@@ -71,16 +73,19 @@ def save(
     state: State,
     unnamed: frozenset[str] = frozenset(),
 ) -> None:
-    """Write a safetensors file with torchvision's names and layouts."""
-    from safetensors.numpy import save_file
+    """Write a safetensors file with torchvision's names and layouts, whole or not at all.
 
+    Raises:
+        ModelFileError: for a layer that PyTorch's files are not known to hold.
+        BadInputError: where the path cannot be written.
+    """
     tensors = {}
     for entry in entries(network, in_shape, unnamed):
         value: Any = state if entry.running else params
         for part in entry.path:
             value = value[part]
         tensors[entry.name] = entry.to_torch(np.asarray(value))
-    save_file(tensors, path)
+    write_atomically(path, trees.to_bytes(tensors))
 
 
 def _put(tree: dict[str, Any], entry: Entry, value: np.ndarray) -> None:
