@@ -16,11 +16,13 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lamina import data, errors, initializers, kernels, layers, losses, metrics, optim, zoo
+    from lamina import data, errors, initializers, kernels, layers, losses, metrics, optim, transfer, zoo
+    from lamina.importing import import_model
     from lamina.layers import *  # noqa: F403
     from lamina.model import Model, load
     from lamina.summarize import summary
     from lamina.train import Run, find_learning_rate, fit
+    from lamina.transfer import fine_tune
 
     __version__: str
 
@@ -57,6 +59,7 @@ __all__ = [  # noqa: F405
     "Maxout",
     "Merge",
     "Model",
+    "NearestNeighbors",
     "PRelu",
     "Parallel",
     "Pretrained",
@@ -84,8 +87,10 @@ __all__ = [  # noqa: F405
     "elu",
     "errors",
     "find_learning_rate",
+    "fine_tune",
     "fit",
     "gelu",
+    "import_model",
     "initializers",
     "kernels",
     "layers",
@@ -107,16 +112,21 @@ __all__ = [  # noqa: F405
     "step",
     "summary",
     "tanh",
+    "transfer",
     "zoo",
 ]
 
-_MODULES = frozenset({"data", "errors", "initializers", "kernels", "layers", "losses", "metrics", "optim", "zoo"})
+_MODULES = frozenset(
+    {"data", "errors", "initializers", "kernels", "layers", "losses", "metrics", "optim", "transfer", "zoo"}
+)
 # Where a name comes from; the others come from lamina.layers.
 _HOMES = {
     "Model": "lamina.model",
     "Run": "lamina.train",
     "find_learning_rate": "lamina.train",
+    "fine_tune": "lamina.transfer",
     "fit": "lamina.train",
+    "import_model": "lamina.importing",
     "load": "lamina.model",
     "summary": "lamina.summarize",
 }

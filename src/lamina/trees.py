@@ -11,7 +11,7 @@ import numpy as np
 
 from lamina.errors import ModelFileError
 
-__all__ = ["fill", "flatten", "from_bytes", "paths", "to_bytes"]
+__all__ = ["fill", "flatten", "from_bytes", "merge", "nested", "paths", "to_bytes"]
 
 
 def paths(tree: Any) -> list[str]:
@@ -27,6 +27,27 @@ def flatten(tree: Any, prefix: str = "") -> dict[str, np.ndarray]:
             leaf = jax.random.key_data(leaf)
         table[f"{prefix}{path}"] = np.asarray(leaf)
     return table
+
+
+def nested(table: Mapping[str, Any]) -> dict[str, Any]:
+    """The inverse of `flatten`: nested dictionaries from dotted paths."""
+    tree: dict[str, Any] = {}
+    for path, value in table.items():
+        *above, name = path.split(".")
+        inner = tree
+        for part in above:
+            inner = inner.setdefault(part, {})
+        inner[name] = value
+    return tree
+
+
+def merge(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
+    """Two nested dictionaries as one; where both have a leaf, the second's counts."""
+    merged = dict(first)
+    for name, value in second.items():
+        before = merged.get(name)
+        merged[name] = merge(before, value) if isinstance(before, Mapping) and isinstance(value, Mapping) else value
+    return merged
 
 
 def fill(like: Any, table: Mapping[str, np.ndarray], prefix: str = "") -> Any:

@@ -13,7 +13,9 @@ from typing import Annotated, Any, cast
 
 import typer
 
+from lamina.cli.describe import describe
 from lamina.cli.evaluate import evaluate
+from lamina.cli.importing import export, import_weights
 from lamina.cli.info import info
 from lamina.cli.predict import predict
 from lamina.cli.summary import summary
@@ -35,10 +37,13 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Exit codes: 0 done, 1 the run failed, 2 bad input, refused before anything was written.",
 )
-_WORK, _LOOK = "From data to answers", "Look inside"
+_WORK, _EXCHANGE, _LOOK = "From data to answers", "To and from elsewhere", "Look inside"
 app.command(rich_help_panel=_WORK)(train)
 app.command(rich_help_panel=_WORK)(predict)
 app.command(rich_help_panel=_WORK)(evaluate)
+app.command(rich_help_panel=_WORK)(describe)
+app.command("import", rich_help_panel=_EXCHANGE)(import_weights)
+app.command(rich_help_panel=_EXCHANGE)(export)
 app.command(rich_help_panel=_LOOK)(summary)
 app.command(rich_help_panel=_LOOK)(zoo)
 app.command(rich_help_panel=_LOOK)(info)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shlex
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from lamina.cli.terminal import Reporter, aligned, clean, metric_number, styled
 if TYPE_CHECKING:
     from lamina.data import Data
     from lamina.layers import Layer
+    from lamina.optim import Optimizer
     from lamina.run import Run
     from lamina.train.recipes import Recipe
 
@@ -45,23 +47,27 @@ def describe_data(reporter: Reporter, data: Data) -> None:
 
 
 def describe_network(
-    reporter: Reporter, data: Data, network: Layer, arch: str, recipe: Recipe, settings: dict[str, Any]
+    reporter: Reporter, data: Data, arch: str, chosen: Layer | Recipe, settings: dict[str, Any]
 ) -> None:
-    """What was chosen, and why."""
+    """The network, and why it was chosen where it was."""
     import jax
 
+    from lamina.train.recipes import recipe_for
+
+    recipe = recipe_for(chosen, data)
+    network = recipe.network
     params, _ = jax.eval_shape(
         lambda key: network.init(key, data.preprocessing.input_spec()), jax.eval_shape(lambda: jax.random.key(0))
     )
     count = sum(leaf.size for leaf in jax.tree.leaves(params))
     reporter.field("network", f"{clean(arch)}, {count:,} parameters")
-    if arch == "auto":
+    if recipe.reasons:
         reporter.field("why", "\n".join(recipe.reasons))
     batch = settings["batch_size"]
     parts = [
         f"{settings['epochs']} epoch{'s' if settings['epochs'] > 1 else ''}",
         "full batch" if batch == "full" else f"batches of {batch}",
-        repr(settings["optimizer"]),
+        _short(settings["optimizer"]),
     ]
     if settings["learning_rates"]:
         parts.append("learning rates " + ", ".join(f"{rate:g}" for rate in settings["learning_rates"]))
@@ -71,6 +77,12 @@ def describe_network(
         parts.append(f"patience {settings['patience']}")
     reporter.field("training", ", ".join(parts))
     reporter.say()
+
+
+def _short(optimizer: Optimizer) -> str:
+    """An optimiser without its groups, of which there may be many."""
+    text = repr(dataclasses.replace(optimizer, groups=()))
+    return f"{text}, {len(optimizer.groups)} groups of rates" if optimizer.groups else text
 
 
 def describe_results(reporter: Reporter, run: Run) -> None:
@@ -86,7 +98,8 @@ def describe_results(reporter: Reporter, run: Run) -> None:
         _describe_rates(reporter, run)
     if run.validation or run.test:
         _describe_metrics(reporter, run)
-    reporter.field("model", f"{run.folder / 'model.lamina'}  (epoch {run.best_epoch}, {run.seconds:.1f} s in all)")
+    which = f"epoch {run.best_epoch}, " if run.history else ""
+    reporter.field("model", f"{run.folder / 'model.lamina'}  ({which}{run.seconds:.1f} s in all)")
     if (run.folder / "report.html").exists():
         reporter.field("report", str(run.folder / "report.html"))
     reporter.field("next", f"lamina predict {shlex.quote(str(run.folder / 'model.lamina'))} FILE")

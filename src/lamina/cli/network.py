@@ -24,8 +24,8 @@ def open_network(arch: str) -> Callable[[Data], Layer]:
     """The maker of the network that was named. Files are read, and Python files run, at once.
 
     Args:
-        arch: a name, ``FILE.py`` that defines ``network`` (a layer, or a function from data to a layer), or
-            ``FILE.json`` as `lamina.config.to_json` writes it.
+        arch: a name, of the zoo's too; ``FILE.py`` that defines ``network`` (a layer, or a function from data to a
+            layer); or ``FILE.json`` as `lamina.config.to_json` writes it.
 
     Raises:
         BadInputError: for an unknown name, a missing file, or one that defines no network.
@@ -36,14 +36,18 @@ def open_network(arch: str) -> Callable[[Data], Layer]:
     if path.suffix == ".json":
         network = _from_json(_existing(path))
         return lambda data: network
+    from lamina import zoo
     from lamina.train.recipes import ARCHITECTURES
 
-    if arch not in ARCHITECTURES:
+    if arch in ARCHITECTURES:
+        return ARCHITECTURES[arch]
+    names = [one.name for one in zoo.networks()]
+    if arch not in names:
         raise ConfigError(
             f"Unknown architecture {arch!r}.",
-            nearest(arch, [*ARCHITECTURES, "auto"]) + " It may also be a file of yours, FILE.py or FILE.json.",
+            nearest(arch, [*ARCHITECTURES, *names, "auto"]) + " It may also be a file of yours, FILE.py or FILE.json.",
         )
-    return ARCHITECTURES[arch]
+    return lambda data: zoo.build(arch, classes=data.target.units)
 
 
 def _existing(path: Path) -> Path:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Literal
 
 from lamina.errors import ConfigError, nearest
 
-__all__ = ["one_of", "parse_batch_size", "parse_rates", "parse_size", "parse_time", "use_device"]
+__all__ = ["none_of", "one_of", "parse_batch_size", "parse_rates", "parse_size", "parse_time", "use_device"]
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
 
@@ -20,6 +20,13 @@ def one_of(option: str, value: str, known: Iterable[str]) -> str:
     if value not in names:
         raise ConfigError(f"Unknown value {value!r} for {option}.", nearest(value, names))
     return value
+
+
+def none_of(beside: str, given: Mapping[str, object]) -> None:
+    """Refuse options that say nothing beside another: those of ``given`` that are not None."""
+    named = [option for option, value in given.items() if value is not None]
+    if named:
+        raise ConfigError(f"{named[0]} has no place beside {beside.rstrip(',')}.", f"Leave {named[0]} out.")
 
 
 def parse_time(text: str) -> float:

@@ -105,6 +105,13 @@ class Reporter:
             lines = [part for line in lines for part in textwrap.wrap(line, width, break_on_hyphens=False) or [""]]
         self.say("\n".join([styled(f"{name:<9}") + lines[0], *(" " * 9 + line for line in lines[1:])]))
 
+    def skipped(self, inputs: Sequence[tuple[str, str]]) -> None:
+        """Warn of inputs that could not be read, pairs of name and reason."""
+        for name, reason in inputs[:5]:
+            self.warn(f"{name} was skipped: {reason}")
+        if len(inputs) > 5:
+            self.warn(f"{len(inputs) - 5} more were skipped.")
+
     def warn(self, text: str) -> None:
         """A line that is said also when quiet."""
         self.warnings.append(text)

@@ -10,19 +10,21 @@ import typer
 from lamina.cli import options
 from lamina.cli.card import describe_data, describe_network, describe_results
 from lamina.cli.folders import check_folder, run_folder
-from lamina.cli.terminal import Reporter, emit_json
+from lamina.cli.terminal import Reporter, clean, emit_json
 from lamina.errors import ConfigError
 
 if TYPE_CHECKING:
     from lamina.data import Data
     from lamina.layers import Layer
     from lamina.run import Run
+    from lamina.train.recipes import Recipe
 
 __all__ = ["train"]
 
 _DATA, _NETWORK, _TRAINING, _RUN = "Data", "Network", "Training", "Run"
 _TASKS = ("auto", "classify", "multilabel", "regress")
 _SCALES = ("auto", "minmax", "standard", "none")
+_HEADS = ("knn", "svm", "logistic", "linear")
 
 
 def train(
@@ -68,10 +70,34 @@ def train(
         typer.Option(
             "--arch",
             metavar="NAME|FILE.py|FILE.json",
-            help="The network: auto, convnet, mlp, linear; a Python file that defines 'network'; a saved description.",
+            help="The network: auto, convnet, mlp, linear, one of lamina zoo; a Python file that defines 'network'; "
+            "a saved description.",
             rich_help_panel=_NETWORK,
         ),
     ] = "auto",
+    start: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="MODEL|NAME|FILE.pth|auto",
+            help="Begin with trained weights: a model, a file of weights (its network is --arch), a network whose "
+            "weights are installed.",
+            rich_help_panel=_NETWORK,
+        ),
+    ] = None,
+    head: Annotated[
+        str | None,
+        typer.Option(
+            "--head",
+            metavar="|".join(_HEADS),
+            help="Keep the trained network as it is, and put a simple classifier on its descriptors.",
+            rich_help_panel=_NETWORK,
+        ),
+    ] = None,
+    layer: Annotated[
+        str | None,
+        typer.Option("--layer", metavar="PATH", help="For --head: the layer that describes.", rich_help_panel=_NETWORK),
+    ] = None,
     epochs: Annotated[
         int | None,
         typer.Option(
@@ -177,6 +203,7 @@ def train(
 
     [bold]lamina train photos/[/bold]
     [bold]lamina train table.csv --target price --time 5m[/bold]
+    [bold]lamina train photos/ --from auto[/bold]
     [bold]lamina train digits --arch my_network.py --lr 0.01,0.003,0.001[/bold]
     """
     reporter = Reporter(quiet)
@@ -189,31 +216,67 @@ def train(
     rates = () if lr in (None, "find") else options.parse_rates(lr)
     if force and resume:
         raise ConfigError("--force replaces a run and --resume goes on with it.", "Give one of them.")
+    if head is not None:
+        options.one_of("--head", head, _HEADS)
+        given = {"--arch": None if arch == "auto" or start else arch, "--epochs": epochs, "--time": time}
+        given |= {"--batch-size": batch_size, "--lr": lr, "--optimizer": optimizer, "--schedule": schedule}
+        given |= {"--loss": loss, "--patience": patience, "--resume": resume or None}
+        options.none_of("--head, which trains nothing in steps,", given)
+        start = start or "auto"
+    elif layer is not None:
+        raise ConfigError("--layer names the layer that describes pictures for --head.", "Give --head too.")
+    if start is not None:
+        options.none_of(
+            "--from, which keeps the scaling of the network,", {"--scale": None if scale == "auto" else scale}
+        )
     if device is not None:
         options.use_device(device)
 
     from lamina import losses, optim
     from lamina.cli.network import open_network
+    from lamina.cli.pretrained import few_photographs, open_pretrained
     from lamina.data import load
     from lamina.data.sources import identify
     from lamina.train import find_learning_rate, fit
     from lamina.train.recipes import choose
+    from lamina.transfer import fit_head, tuning_recipe
 
     if loss is not None:
         losses.resolve(loss)
     chosen = None if optimizer is None else optim.resolve(optimizer)
     if schedule is not None:
         optim.resolve_schedule(schedule)
-    make = None if arch == "auto" else open_network(arch)
+    make = None if arch == "auto" or start is not None else open_network(arch)
     check_folder(out, source, force=force, resume=resume)
 
     column: Any = None if not target else target[0] if len(target) == 1 else tuple(target)
     if isinstance(column, tuple) and identify(source) != "image list":
         raise ConfigError("Several target columns are for lists of pictures.", "Name one --target.")
-    data = load(source, target=column, task=task, scale=scale, seed=seed, size=pixels, test=test)
-    describe_data(reporter, data)
-    recipe = choose(data)
-    network: Layer = recipe.network if make is None else make(data)
+    command = shlex.join(["lamina", *context.obj])
+    wanted: dict[str, Any] = {"target": column, "task": task, "scale": scale, "seed": seed, "test": test}
+    if start is None:
+        data = load(source, size=pixels, **wanted)
+        describe_data(reporter, data)
+        recipe = choose(data)
+        few = few_photographs(data) if make is None else ""
+        if few:
+            reporter.field("advice", few)
+        network: Layer | Recipe = recipe if make is None else make(data)
+    else:
+        model, origin = open_pretrained(start, None if arch == "auto" else arch, pixels)
+        arch = f"from {origin}"
+        data = load(source, preprocessing=model.preprocessing, **wanted)
+        describe_data(reporter, data)
+        if head is not None:
+            reporter.field("network", f"{clean(origin)}, and a head of its descriptors: {head}")
+            with run_folder(out, source, resume=False) as folder:
+                run = fit_head(
+                    model, data, head, layer=layer, out=folder, force=force, command=command, origin=origin, seed=seed
+                )
+            reporter.field("head", f"{head}, {run.config['chosen']} by the validation part")
+            _tell(reporter, run, data, as_json)
+            return
+        network = recipe = tuning_recipe(model, data, seed=seed, origin=origin)
     rate = rates[0] if len(rates) == 1 else None
     chosen = optim.resolve(chosen if chosen is not None else recipe.optimizer, learning_rate=rate, schedule=schedule)
     settings: dict[str, Any] = {
@@ -229,14 +292,14 @@ def train(
     if lr == "find":
         tried = {name: settings[name] for name in ("loss", "optimizer")}
         examples = len(data.train) if settings["batch_size"] == "full" else settings["batch_size"]
-        found = find_learning_rate("auto" if make is None else network, data, **tried, batch_size=examples, seed=seed)
+        found = find_learning_rate(network, data, **tried, batch_size=examples, seed=seed)
         rate = float(f"{found.suggestion:.2g}")
         settings["optimizer"] = optim.resolve(chosen, learning_rate=rate)
         reporter.field("lr", f"{rate:g}, found by a short run with a growing learning rate")
-    describe_network(reporter, data, network, arch, recipe, settings)
+    describe_network(reporter, data, arch, network, settings)
     with run_folder(out, source, resume=resume) as folder:
         run = fit(
-            "auto" if make is None else network,
+            network,
             data,
             **settings,
             seed=seed,
@@ -246,10 +309,14 @@ def train(
             force=force,
             resume=resume,
             progress=not quiet,
-            command=shlex.join(["lamina", *context.obj]),
+            command=command,
         )
     if found is not None and run.folder is not None:
         found.plot(run.folder / "learning_rate.svg")
+    _tell(reporter, run, data, as_json)
+
+
+def _tell(reporter: Reporter, run: Run, data: Data, as_json: bool) -> None:
     describe_results(reporter, run)
     if as_json:
         emit_json(_as_json(run, data, reporter.warnings))

@@ -14,7 +14,7 @@ from lamina.layers.dropout import Dropout
 from lamina.layers.pool import GlobalAvgPool, GlobalMaxPool
 from lamina.layers.shape import Flatten
 
-__all__ = ["chain_paths", "head_path", "upto", "with_outputs"]
+__all__ = ["chain_paths", "head_path", "onward", "stages", "upto", "with_outputs"]
 
 # What may stand after the last weights without being learned anew with them.
 _PASSING = (Activation, Dropout, Flatten, GlobalAvgPool, GlobalMaxPool)
@@ -110,3 +110,28 @@ def upto(network: Layer, path: str, *, included: bool = True) -> Sequential:
         if not isinstance(layer, Auxiliary):
             kept[own] = layer
     raise AssertionError(path)
+
+
+def onward(network: Layer, path: str) -> Sequential:
+    """The chain from the layer at ``path`` on, its parts under their own names: what `upto` leaves out.
+
+    Raises:
+        ConfigError: as `upto`.
+    """
+    upto(network, path)
+    assert isinstance(network, Sequential)
+    name, _, rest = path.partition(".")
+    place = [own for own, _ in network.layers].index(name)
+    kept = dict(network.layers[place:])
+    if rest:
+        kept[name] = onward(kept[name], rest)
+    return Sequential(**kept)
+
+
+def stages(network: Sequential) -> list[str]:
+    """The paths of a chain's parts in order; a part that is a chain of blocks counts as its blocks."""
+    found = []
+    for name, layer in network.layers:
+        blocks = isinstance(layer, Sequential) and all(next(part.parts(), None) for _, part in layer.layers)
+        found += [f"{name}.{inner}" for inner, _ in layer.parts()] if blocks else [name]
+    return found

@@ -11,9 +11,10 @@ import numpy as np
 from lamina.errors import ModelFileError
 from lamina.zoo import pickles
 
-__all__ = ["read"]
+__all__ = ["ENDINGS", "read"]
 
 _PYTORCH = (".pth", ".pt", ".th", ".bin", ".ckpt", ".tar")
+ENDINGS = (".safetensors", ".npz", *_PYTORCH)
 _KEYS = ("state_dict", "model_state_dict", "model", "net", "weights", "params")  # under which a network's weights lie
 _PREFIXES = ("module.", "_orig_mod.", "model.")  # of wrappers around the network
 
@@ -38,8 +39,7 @@ def read(path: str | PathLike[str]) -> dict[str, np.ndarray]:
     elif path.suffix in _PYTORCH:
         tensors = _state_dict(path, pickles.read(path))
     else:
-        known = ", ".join((".safetensors", ".npz", *_PYTORCH))
-        raise ModelFileError(f"{path} is no file of weights by its name.", f"Known endings: {known}.")
+        raise ModelFileError(f"{path} is no file of weights by its name.", f"Known endings: {', '.join(ENDINGS)}.")
     if not tensors:
         raise ModelFileError(f"{path} holds no tensors.")
     for prefix in _PREFIXES:

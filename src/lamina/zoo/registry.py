@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from lamina.errors import ConfigError, nearest
-from lamina.layers import Sequential
+from lamina.layers import Layer, Sequential
 from lamina.zoo.alexnet import alexnet
 from lamina.zoo.efficientnet import efficientnet_lite0
 from lamina.zoo.googlenet import googlenet
@@ -17,7 +17,7 @@ from lamina.zoo.resnet import BLOCKS, cifar_resnet, resnet
 from lamina.zoo.squeezenet import squeezenet
 from lamina.zoo.vgg import DEPTHS, vgg
 
-__all__ = ["Architecture", "architecture", "networks"]
+__all__ = ["Architecture", "architecture", "networks", "unnamed_in"]
 
 
 @dataclass(frozen=True)
@@ -89,6 +89,16 @@ _BY_NAME = {one.name: one for one in _ALL}
 def networks() -> tuple[Architecture, ...]:
     """All of them, in the order of their years."""
     return _ALL
+
+
+def unnamed_in(network: Layer) -> frozenset[str]:
+    """The containers of a network of the zoo that its files of weights do not name; none for another network."""
+    names = [name for name, _ in network.parts()]
+    found: frozenset[str] = frozenset()
+    for one in _ALL:
+        if names in ([name for name, _ in make(1).parts()] for make in (one.make, one.plain) if make is not None):
+            found |= one.unnamed
+    return found
 
 
 def architecture(name: str) -> Architecture:
