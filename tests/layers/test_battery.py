@@ -79,10 +79,12 @@ CASES: list[tuple[lm.Layer, Any]] = [
     (lm.Graph(("a", "b"), {"h": (lm.Dense(3), "a"), "k": ("h", "b"), "y": (lm.Merge("add"), ("h", "k"))}, "y"), PAIR),
     (lm.Merge("multiply"), [(4,), (4,)]),
     (lm.Auxiliary(lm.Dense(2)), (4,)),
+    (lm.NearestNeighbors(3, 2, 4), (5,)),
     (lm.TimeDistributed(lm.Dense(2)), (5, 4)),
     (lm.Tied(lm.Sequential(lm.Dense(3), lm.Dense(4)), {"1.kernel": "0.kernel.T"}), (4,)),
 ]
-NOT_LISTED = {"Activation", "EquinoxLayer", "FlaxLayer", "Function", "Layer"}  # bases, and what test_foreign.py covers
+# Bases, and what test_foreign.py and test_pretrained.py cover.
+NOT_LISTED = {"Activation", "EquinoxLayer", "FlaxLayer", "Function", "Layer", "Pretrained"}
 NOT_SMOOTH = ("Step", "Sign")
 
 each_layer = pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from lamina.errors import ShapeError
+from lamina.kernels.precision import widened
 from lamina.layers._checks import check_floating, check_whole
 from lamina.layers.base import Context, Layer, Params, Spec, State, spec
 
@@ -33,7 +34,7 @@ class NearestNeighbors(Layer):
     State: ``{"examples": (examples, features) float32, of length 1, "labels": (examples,) int32}``; it is set, not
     learned (see `lamina.transfer.fit_head`).
 
-    Shapes: ``(batch, features)`` → ``(batch, units)`` float32.
+    Shapes: ``(batch, features)`` → ``(batch, units)``.
     """
 
     units: int
@@ -49,16 +50,16 @@ class NearestNeighbors(Layer):
         check_floating("NearestNeighbors", in_spec.dtype)
         if len(in_spec.shape) != 1:
             raise ShapeError(f"NearestNeighbors takes vectors, got {in_spec.shape}.", "Put a GlobalAvgPool before it.")
-        return spec((self.units,))
+        return spec((self.units,), in_spec.dtype)
 
     def setup(self, key: jax.Array, in_spec: Spec) -> tuple[Params, State]:
         stored = jnp.zeros((self.examples, in_spec.shape[0]), jnp.float32)
         return {}, {"examples": stored, "labels": jnp.zeros((self.examples,), jnp.int32)}
 
     def forward(self, params: Params, state: State, x: jax.Array, ctx: Context) -> tuple[jax.Array, State]:
-        wide = x.astype(jnp.float32)
+        wide = widened(x)
         length = jnp.sqrt(jnp.sum(jnp.square(wide), -1, keepdims=True))
-        likeness = (wide / jnp.maximum(length, jnp.float32(1e-12))) @ state["examples"].T
+        likeness = (wide / jnp.maximum(length, 1e-12)) @ jnp.asarray(state["examples"], wide.dtype).T
         _, nearest = lax.top_k(likeness, min(self.neighbors, self.examples))
-        votes = jax.nn.one_hot(state["labels"][nearest], self.units, dtype=jnp.float32)
-        return jnp.log(jnp.maximum(jnp.mean(votes, axis=1), jnp.float32(_FLOOR))), state
+        votes = jax.nn.one_hot(jnp.asarray(state["labels"])[nearest], self.units, dtype=wide.dtype)
+        return jnp.log(jnp.maximum(jnp.mean(votes, axis=1), _FLOOR)).astype(x.dtype), state

@@ -46,8 +46,8 @@ def grouped(
     paths = trees.paths(params)
     for pattern, _ in groups:
         if not any(_fits(path, pattern) for path in paths):
-            layers = {path.rpartition(".")[0] for path in paths}
-            raise ConfigError(f"No parameter lies at the group's path {pattern!r}.", nearest(pattern, layers))
+            first = {path.partition(".")[0] for path in paths}
+            raise ConfigError(f"No parameter lies at the group's path {pattern!r}.", nearest(pattern, first))
     factors = [next((factor for pattern, factor in groups if _fits(path, pattern)), 1.0) for path in paths]
     tree = jax.tree.unflatten(jax.tree.structure(params), factors)
 

@@ -75,13 +75,14 @@ def tuning_recipe(model: Model, data: Data, *, seed: int = 0, origin: str = "") 
         )
     reasons.append("BatchNorm keeps the statistics it was trained with.")
     usual = choose(data)
-    epochs = min(max(round(_EXAMPLES_SEEN / len(data.train)), 3), 20)
+    count = len(data.train)
+    epochs = min(max(round(_EXAMPLES_SEEN / count), 3), 50)
     return Recipe(
         network=start,
-        optimizer=AdamW(3e-4, schedule=OneCycle(), weight_decay=0.02, groups=_slower_below(network, head)),
+        optimizer=AdamW(3e-4, schedule=OneCycle(), weight_decay=0.02, groups=_slower_below(start, head)),
         loss=usual.loss,
         epochs=epochs,
-        batch_size=32,
+        batch_size=32 if count >= 500 else 8,
         augmentation=usual.augmentation,
         freeze_statistics=True,
         origin=origin,
@@ -142,8 +143,9 @@ class _Part:
         return self.split.read(self.indices[indices])
 
 
-def _slower_below(network: Sequential, head: str) -> Groups:
+def _slower_below(network: Pretrained, head: str) -> Groups:
     """A factor for the learning rate of each stage, from `_SLOWEST` at the input to 1 at the head."""
-    names = stages(network)
+    paths = [f"{path}." for path in trees.paths(network.params)]
+    names = [name for name in stages(network) if any(path.startswith(f"{name}.") for path in paths)]
     last = next(index for index, name in enumerate(names) if f"{head}.".startswith(f"{name}."))
     return tuple((name, round(_SLOWEST ** (1 - index / last), 4)) for index, name in enumerate(names[:last]))
