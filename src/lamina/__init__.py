@@ -16,7 +16,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lamina import data, errors, initializers, kernels, layers, losses, metrics, optim, zoo
+    from lamina import data, errors, explain, initializers, kernels, layers, losses, metrics, optim, zoo
     from lamina.layers import *  # noqa: F403
     from lamina.model import Model, load
     from lamina.summarize import summary
@@ -82,6 +82,7 @@ __all__ = [  # noqa: F405
     "data",
     "elu",
     "errors",
+    "explain",
     "find_learning_rate",
     "fit",
     "gelu",
@@ -109,7 +110,9 @@ __all__ = [  # noqa: F405
     "zoo",
 ]
 
-_MODULES = frozenset({"data", "errors", "initializers", "kernels", "layers", "losses", "metrics", "optim", "zoo"})
+_MODULES = frozenset(
+    {"data", "errors", "explain", "initializers", "kernels", "layers", "losses", "metrics", "optim", "zoo"}
+)
 # Where a name comes from; the others come from lamina.layers.
 _HOMES = {
     "Model": "lamina.model",

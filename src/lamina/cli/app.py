@@ -14,6 +14,7 @@ from typing import Annotated, Any, cast
 import typer
 
 from lamina.cli.evaluate import evaluate
+from lamina.cli.explain import explain
 from lamina.cli.info import info
 from lamina.cli.predict import predict
 from lamina.cli.summary import summary
@@ -39,6 +40,7 @@ _WORK, _LOOK = "From data to answers", "Look inside"
 app.command(rich_help_panel=_WORK)(train)
 app.command(rich_help_panel=_WORK)(predict)
 app.command(rich_help_panel=_WORK)(evaluate)
+app.command(rich_help_panel=_LOOK)(explain)
 app.command(rich_help_panel=_LOOK)(summary)
 app.command(rich_help_panel=_LOOK)(zoo)
 app.command(rich_help_panel=_LOOK)(info)

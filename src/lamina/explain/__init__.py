@@ -1,0 +1,21 @@
+"""See what a model learned: its filters, its feature maps, and what in a picture its answer depends on."""
+
+from lamina.explain.activations import feature_maps, grad_cam, layers_with_maps
+from lamina.explain.covering import occlusion
+from lamina.explain.gradients import Attribution, integrated_gradients, saliency
+from lamina.explain.weights import filters
+from lamina.explain.writer import Explanation, check_out, write
+
+__all__ = [
+    "Attribution",
+    "Explanation",
+    "check_out",
+    "feature_maps",
+    "filters",
+    "grad_cam",
+    "integrated_gradients",
+    "layers_with_maps",
+    "occlusion",
+    "saliency",
+    "write",
+]
