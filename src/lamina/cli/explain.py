@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -57,10 +58,9 @@ def explain(
         raise DataError(f"{image} is a folder; one picture is explained at a time.", "Name a picture in it.")
     folder = out if out is not None else str(new_folder("explained", "picture" if image == "-" else image))
     trained = open_model(model)
-    from lamina.explain import check_out, write
+    from lamina.explain import write
     from lamina.explain.subject import check_model
 
-    check_out(folder, force=force)
     check_model(trained)
     explained = write(
         trained,
@@ -69,7 +69,7 @@ def explain(
         class_=class_,
         layer=layer,
         methods=methods or None,
-        name=os.path.basename(image),
+        name="" if image == "-" else os.path.basename(image),
         force=force,
     )
     said = _described(image, explained)
@@ -82,8 +82,8 @@ def _picture(model: Model, image: str) -> Any:
     """The path or the bytes of a picture file; an array for a model of arrays."""
     if image != "-" and not os.path.lexists(image):
         raise DataError(f"There is no {image}.", "Expected a picture, or - for stdin.")
-    if image != "-" and model.preprocessing.kind == "image":
-        return image
+    if model.preprocessing.kind == "image":
+        return sys.stdin.buffer.read() if image == "-" else image
     given = model.preprocessing.gather([image])
     if len(given.names) != 1:
         raise DataError(f"One picture is explained at a time; {image} holds {len(given.names)}.")

@@ -51,7 +51,7 @@ def run_folder(out: str | None, source: str, *, resume: bool) -> Iterator[Path]:
 
 
 def new_folder(parent: str, source: str) -> Path:
-    """A folder that does not exist, named after a source: ``parent/name``, ``parent/name-2``, …"""
+    """A folder ``parent/name`` named after a source, or ``parent/name-2`` and so on where there is one already."""
     return next(folder for folder in _candidates(source, parent) if not folder.exists())
 
 

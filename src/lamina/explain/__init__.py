@@ -4,12 +4,11 @@ from lamina.explain.activations import feature_maps, grad_cam, layers_with_maps
 from lamina.explain.covering import occlusion
 from lamina.explain.gradients import Attribution, integrated_gradients, saliency
 from lamina.explain.weights import filters
-from lamina.explain.writer import Explanation, check_out, write
+from lamina.explain.writer import Explanation, write
 
 __all__ = [
     "Attribution",
     "Explanation",
-    "check_out",
     "feature_maps",
     "filters",
     "grad_cam",

@@ -76,7 +76,8 @@ def signed(values: np.ndarray, behind: np.ndarray, highest: float | None = None)
     """
     top = float(np.abs(values).max()) if highest is None else highest
     scaled = _enlarged(np.clip(values / top, -1, 1) if top > 0 else np.zeros_like(values), behind)
-    return _over(colormaps[SIGNED](0.5 + 0.5 * scaled)[..., :3], behind, 0.5 + 0.45 * np.abs(scaled))
+    pale = np.uint8(128) + behind // 2  # white is 0: a dark picture would hide it
+    return _over(colormaps[SIGNED](0.5 + 0.5 * scaled)[..., :3], pale, 0.35 + 0.6 * np.abs(scaled))
 
 
 def map_grid(maps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -127,8 +128,9 @@ def _over(colours: np.ndarray, behind: np.ndarray, opacity: np.ndarray) -> np.nd
 def _grid(tiles: np.ndarray) -> np.ndarray:
     """Tiles uint8 ``(n, h, w, 3)`` in rows, enlarged by a whole number, on a ground that cannot be seen."""
     count, height, width = tiles.shape[:3]
-    columns = min(count, max(1, round(math.sqrt(count * height / width * 1.6))))
-    columns = math.ceil(count / math.ceil(count / columns))  # rows as equal as can be
+    wanted = min(count, max(1.0, math.sqrt(count * height / width * 1.4)))
+    full = [columns for columns in range(1, count + 1) if count % columns == 0 and 0.6 < columns / wanted < 1.7]
+    columns = min(full, key=lambda columns: abs(columns - wanted), default=math.ceil(wanted))
     times = max(1, (_GRID // columns - _GAP) // width)
     tiles = tiles.repeat(times, axis=1).repeat(times, axis=2)
     height, width = height * times, width * times

@@ -54,13 +54,16 @@ def _header(name: str, subject: Subject, behind: np.ndarray) -> Markup:
         rows: list[tuple[str, str, float | None]] = [(label, amount(float(value)), None) for label, value in values]
         rows = rows[:_TOP] if subject.column < _TOP else [*rows[: _TOP - 1], rows[subject.column]]
         answer = f"{subject.name}: {amount(subject.answer)}"
+        said_best = subject.name
     else:
         assert said.probabilities is not None
         best = said.top(_TOP)[0]
+        said_best = best[0][0]
         if subject.name not in [label for label, _ in best]:
             best = [*best[:-1], (subject.name, subject.answer)]
         rows = [(label, percent(p), p) for label, p in best]
-        answer = f"{subject.name} {percent(subject.answer)}"
+        answer = f"{subject.name} · {percent(subject.answer)}"
+    other = "" if said_best == subject.name else f" The model’s own answer is “{said_best}”."
     cells: list[Markup] = []
     for label, text, share in rows:
         bar = tag("dd", class_="amount", style=f"--v:{share:.4f}") if share is not None else tag("dd")
@@ -70,7 +73,7 @@ def _header(name: str, subject: Subject, behind: np.ndarray) -> Markup:
         (
             tag("p", "Lamina · what the model looks at", class_="eyebrow"),
             tag("h1", answer),
-            tag("p", f"What in {name} speaks for “{subject.name}”, and what the layers see in it."),
+            tag("p", f"What in {name} speaks for “{subject.name}”, and what the layers see in it.{other}"),
             tag(
                 "div", _image(behind, f"{name}, as the network sees it"), tag("dl", *cells, class_="top"), class_="seen"
             ),

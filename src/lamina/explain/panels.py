@@ -19,7 +19,7 @@ from lamina.report.wording import amount, percent
 
 __all__ = ["METHODS", "Panel", "Shot", "panel"]
 
-_STRONGEST = 99.5  # percentile with the brightest colour: single pixels would darken all the others
+_STRONGEST = 99.0  # percentile with the brightest colour: single pixels would darken all the others
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +87,8 @@ def _saliency(subject: Subject, behind: np.ndarray, layer: str | None) -> Panel:
         "Saliency",
         (Shot("saliency", heat(values, behind, top), f"Heat map of the saliency for {subject.name}"),),
         f"Bright pixels are those where a small change would change {_score(subject)} most, for better or worse.",
-        "Single pixels are noise: look at regions. A part that the score has long been sure of can stay dark.",
+        "Single pixels are noise: look at regions. A part that matters can stay dark, where the score is already as "
+        "high as it gets.",
         ("Simonyan, Vedaldi & Zisserman 2014", "1312.6034"),
         (HEAT, "no effect", "strongest"),
         {"largest": float(values.max())},
@@ -137,18 +138,19 @@ def _occlusion(subject: Subject, behind: np.ndarray, layer: str | None) -> Panel
     values = occlusion(subject.model, subject.raw, subject.name)
     height, width = default_window(subject.x.shape[0], subject.x.shape[1])
     what, least, most = _answer(subject), float(values.min()), float(values.max())
-    strength = amount if subject.model.target.task == "regress" else percent
-    found = f"the highest mean fall is {strength(most)}" if most > 0 else "no place makes it fall"
+    strength = amount if subject.model.target.task == "regress" else _points
+    found = f"at most it falls by {strength(most)}" if most > 0 else "nothing lowers it"
+    scale = strength(max(abs(least), abs(most)))
     return Panel(
         "occlusion",
         "Occlusion",
         (Shot("occlusion", signed(values, behind), f"Map of how {what} falls when parts are covered"),),
-        f"A grey window of {height} × {width} pixels of the network's input slides over the picture. Red is where "
-        f"covering lowers {what}, blue where it raises it; {found}.",
-        "What is larger than the window, or there twice, can be covered in part without being missed; and a picture "
-        "with a grey square in it is none that the network was trained on.",
+        f"A blank window of {height} × {width} pixels of the network's input slides over the picture. Red is where "
+        f"covering lowers {what}, blue where it raises it; {found}, as a mean over the windows on a pixel.",
+        "What is larger than the window, or there twice, is not missed when it is covered in part; and the network was "
+        "not trained on pictures with a blank square.",
         ("Zeiler & Fergus 2014", "1311.2901"),
-        (SIGNED, "rises", "falls"),
+        (SIGNED, f"rises by {scale}", f"falls by {scale}"),
         {"window": [height, width], "smallest": least, "largest": most},
     )
 
@@ -219,3 +221,7 @@ def _score(subject: Subject) -> str:
 
 def _answer(subject: Subject) -> str:
     return f"the {'value' if subject.model.target.task == 'regress' else 'probability'} of {subject.name}"
+
+
+def _points(share: float) -> str:
+    return f"{100 * share:.1f} points" if share >= 0.001 else "<0.1 points"

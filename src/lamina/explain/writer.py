@@ -24,7 +24,7 @@ from lamina.explain.panels import METHODS, Panel, panel
 from lamina.explain.subject import Subject, examine
 from lamina.model import Model
 
-__all__ = ["Explanation", "check_out", "write"]
+__all__ = ["Explanation", "write"]
 
 _PAGE = "explain.html"
 _WITH_LAYER = ("grad-cam", "feature-maps")
@@ -80,7 +80,7 @@ def write(
         DataError: for what cannot be read as one picture.
         BadInputError: for a folder that cannot be written.
     """
-    folder = check_out(out, force=force)
+    folder = _check_out(out, force=force)
     chosen = list(METHODS) if methods is None else list(dict.fromkeys(methods))
     for method in chosen:
         if method not in METHODS:
@@ -115,7 +115,7 @@ def write(
     )
 
 
-def check_out(out: str | PathLike[str], *, force: bool = False) -> Path:
+def _check_out(out: str | PathLike[str], *, force: bool = False) -> Path:
     """Check that the folder can be written. Makes nothing.
 
     Raises:
