@@ -145,3 +145,22 @@ def test_a_full_disk_leaves_what_was_there(
             write(convnet, photo, place, methods=["filters"], force=True)
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
     assert list(tmp_path.iterdir()) == [out]
+
+
+def test_a_folder_that_cannot_be_replaced_is_put_back(
+    convnet: Model, photo: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    write(convnet, photo, out, methods=["filters"])
+    really = Path.rename
+
+    def fail(path: Path, target: Path) -> Path:
+        if path.name == "new":
+            raise OSError(5, "Input/output error")
+        return really(path, target)
+
+    monkeypatch.setattr(Path, "rename", fail)
+    with pytest.raises(BadInputError, match="Input/output error"):
+        write(convnet, photo, out, methods=["saliency"], force=True)
+    assert {path.name for path in out.iterdir()} == {"filters.png", "explain.html"}
+    assert list(tmp_path.iterdir()) == [out]

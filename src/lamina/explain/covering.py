@@ -40,8 +40,8 @@ def occlusion(
         model: trained on pictures.
         x: one raw picture: a path, the bytes of a file, a Pillow image or an array.
         class_: name of a class, label or value; default: what the model predicts.
-        window: pixels a side of the network's input, or (height, width); default: a sixth of its shorter
-            side, at least 3.
+        window: pixels a side of the network's input, or (height, width); default: about a sixth of its
+            shorter side, a multiple of 3.
         stride: pixels between windows, or (down, across), at most the window; default: a third of it.
 
     Returns:
@@ -77,8 +77,8 @@ def occlusion(
 
 
 def default_window(height: int, width: int) -> tuple[int, int]:
-    """A sixth of the shorter side, at least 3 pixels of the network's input."""
-    side = max(3, round(min(height, width) / 6))
+    """Pixels a side: about a sixth of the picture's shorter one, and a multiple of 3, since the stride is a third."""
+    side = 3 * max(1, round(min(height, width) / 18))
     return side, side
 
 
