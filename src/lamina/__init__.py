@@ -16,7 +16,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lamina import data, errors, initializers, kernels, layers, losses, metrics, optim, transfer, zoo
+    from lamina import data, errors, explain, initializers, kernels, layers, losses, metrics, optim, transfer, zoo
     from lamina.importing import import_model
     from lamina.layers import *  # noqa: F403
     from lamina.model import Model, load
@@ -86,6 +86,7 @@ __all__ = [  # noqa: F405
     "data",
     "elu",
     "errors",
+    "explain",
     "find_learning_rate",
     "fine_tune",
     "fit",
@@ -117,7 +118,7 @@ __all__ = [  # noqa: F405
 ]
 
 _MODULES = frozenset(
-    {"data", "errors", "initializers", "kernels", "layers", "losses", "metrics", "optim", "transfer", "zoo"}
+    {"data", "errors", "explain", "initializers", "kernels", "layers", "losses", "metrics", "optim", "transfer", "zoo"}
 )
 # Where a name comes from; the others come from lamina.layers.
 _HOMES = {

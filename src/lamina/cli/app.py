@@ -15,6 +15,7 @@ import typer
 
 from lamina.cli.describe import describe
 from lamina.cli.evaluate import evaluate
+from lamina.cli.explain import explain
 from lamina.cli.importing import export, import_weights
 from lamina.cli.info import info
 from lamina.cli.predict import predict
@@ -44,6 +45,7 @@ app.command(rich_help_panel=_WORK)(evaluate)
 app.command(rich_help_panel=_WORK)(describe)
 app.command("import", rich_help_panel=_EXCHANGE)(import_weights)
 app.command(rich_help_panel=_EXCHANGE)(export)
+app.command(rich_help_panel=_LOOK)(explain)
 app.command(rich_help_panel=_LOOK)(summary)
 app.command(rich_help_panel=_LOOK)(zoo)
 app.command(rich_help_panel=_LOOK)(info)

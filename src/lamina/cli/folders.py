@@ -1,4 +1,4 @@
-"""Where a run is written when nobody says: a new folder below ``runs/``, nobody else's."""
+"""Where something is written when nobody says: a new folder, for a run one below ``runs/``, nobody else's."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from lamina.errors import BadInputError
 
-__all__ = ["check_folder", "run_folder"]
+__all__ = ["check_folder", "new_folder", "run_folder"]
 
 
 def check_folder(out: str | None, source: str, *, force: bool, resume: bool) -> None:
@@ -24,7 +24,7 @@ def check_folder(out: str | None, source: str, *, force: bool, resume: bool) -> 
     elif force:
         raise BadInputError("--force replaces the run that --out names.", "Name it, or leave --force out.")
     else:
-        prepare_folder(next(folder for folder in _candidates(source) if not folder.exists()))
+        prepare_folder(new_folder("runs", source))
 
 
 @contextmanager
@@ -50,6 +50,11 @@ def run_folder(out: str | None, source: str, *, resume: bool) -> Iterator[Path]:
                 folder.parent.rmdir()
 
 
+def new_folder(parent: str, source: str) -> Path:
+    """A folder ``parent/name`` named after a source, or ``parent/name-2`` and so on where there is one already."""
+    return next(folder for folder in _candidates(source, parent) if not folder.exists())
+
+
 def _reserve(source: str) -> Path:
     for folder in _candidates(source):
         try:
@@ -62,11 +67,11 @@ def _reserve(source: str) -> Path:
     raise AssertionError("the candidates do not end")
 
 
-def _candidates(source: str) -> Iterator[Path]:
+def _candidates(source: str, parent: str = "runs") -> Iterator[Path]:
     name = _name(source)
-    yield Path("runs", name)
+    yield Path(parent, name)
     for number in itertools.count(2):
-        yield Path("runs", f"{name}-{number}")
+        yield Path(parent, f"{name}-{number}")
 
 
 def _name(source: str) -> str:

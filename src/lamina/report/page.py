@@ -23,18 +23,30 @@ class Section:
         title: its heading.
         body: what is in it.
         half: whether it takes half of a wide screen.
+        link: its name in the navigation; default: the anchor, capitalised.
     """
 
     anchor: str
     title: str
     body: Markup
     half: bool = False
+    link: str = ""
 
 
-def page(title: str, header: Markup, sections: Sequence[Section]) -> str:
-    """A whole HTML document that needs nothing but itself."""
-    style = resources.files("lamina.report").joinpath("style.css").read_text("utf-8")
-    links = [tag("li", tag("a", section.anchor.capitalize(), href=f"#{section.anchor}")) for section in sections]
+def page(title: str, header: Markup, sections: Sequence[Section], style: str = "") -> str:
+    """A whole HTML document that needs nothing but itself.
+
+    Args:
+        title: of the window.
+        header: what stands above the navigation.
+        sections: in their order.
+        style: CSS that only this page needs, after the common one.
+    """
+    common = resources.files("lamina.report").joinpath("style.css").read_text("utf-8")
+    links = [
+        tag("li", tag("a", section.link or section.anchor.capitalize(), href=f"#{section.anchor}"))
+        for section in sections
+    ]
     head = tag(
         "head",
         tag("meta", charset="utf-8"),
@@ -43,7 +55,7 @@ def page(title: str, header: Markup, sections: Sequence[Section]) -> str:
         tag("meta", name="color-scheme", content="light dark"),
         tag("meta", name="generator", content="Lamina"),
         tag("title", title),
-        Markup(f"<style>{style}</style>"),
+        Markup(f"<style>{common}{style}</style>"),
     )
     bodies = [
         tag("section", tag("h2", item.title), item.body, id=item.anchor, class_="half" if item.half else None)

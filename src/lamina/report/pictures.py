@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -12,12 +13,12 @@ import numpy as np
 
 from lamina.data.array_preprocessing import ArrayPreprocessing
 from lamina.data.base import Preprocessing, Split
-from lamina.layers import Conv, Dense
+from lamina.layers import Conv, Dense, Layer
 from lamina.layers.base import Tape
 from lamina.model import Model
 from lamina.report.markup import Markup, tag
 
-__all__ = ["first_filters", "picture", "read_pictures"]
+__all__ = ["filter_pixels", "first_filters", "is_picture", "kernels", "picture", "read_pictures"]
 
 _SMALL = 64  # pixels a side up to which a picture is kept exactly, and shown with sharp pixels
 _SHOWN = 192  # pixels a side to which larger ones are reduced
@@ -29,7 +30,7 @@ def read_pictures(split: Split, preprocessing: Preprocessing, indices: np.ndarra
 
     Arrays of numbers in the shape of pictures are stretched, each from its lowest to its highest value.
     """
-    if not _is_picture(preprocessing) or not len(indices):
+    if not is_picture(preprocessing) or not len(indices):
         return None
     encoded = np.asarray(split.read(indices))
     if encoded.dtype == np.uint8:
@@ -50,14 +51,24 @@ def first_filters(model: Model) -> tuple[str, np.ndarray] | None:
     Returns:
         The layer's path and uint8 ``(filters, height, width, 1 or 3)``, at most 64 of them; None where there are none.
     """
-    if not _is_picture(model.preprocessing):
+    if not is_picture(model.preprocessing):
         return None
     shape: tuple[int, ...] = model.preprocessing.input_spec().shape
+    path, layer, kernel = next(kernels(model), ("", None, np.zeros(0)))
+    if isinstance(layer, Conv) and kernel.ndim == 4 and kernel.shape[2] in (1, 3) and kernel.shape[0] > 1:
+        return path, filter_pixels(kernel.transpose(3, 0, 1, 2)[:_FILTERS])
+    if isinstance(layer, Dense) and kernel.shape[0] == math.prod(shape):
+        return path, filter_pixels(kernel.T.reshape(-1, *shape)[:_FILTERS])
+    return None
+
+
+def kernels(model: Model) -> Iterator[tuple[str, Layer, np.ndarray]]:
+    """Path, layer and kernel of every leaf layer that has one, in order of computation."""
+    spec = model.preprocessing.input_spec()
     tape = Tape(record_calls=True)
 
     def trace(params: Any, state: Any) -> Any:
-        x = jax.numpy.zeros((1, *shape), "float32")
-        return model.network.apply(params, state, x, tape=tape)[0]
+        return model.network.apply(params, state, jax.numpy.zeros((1, *spec.shape), spec.dtype), tape=tape)[0]
 
     jax.eval_shape(trace, model.params, model.state)
     for call in tape.calls:
@@ -65,19 +76,15 @@ def first_filters(model: Model) -> tuple[str, np.ndarray] | None:
         for part in call.path.split("."):
             weights = weights.get(part, {}) if isinstance(weights, dict) else {}
         kernel = weights.get("kernel") if isinstance(weights, dict) else None
-        if kernel is None:
-            continue
-        values = np.asarray(kernel, np.float64)
-        if isinstance(call.layer, Conv) and values.ndim == 4 and values.shape[2] in (1, 3) and values.shape[0] > 1:
-            filters = values.transpose(3, 0, 1, 2)
-        elif isinstance(call.layer, Dense) and values.shape[0] == math.prod(shape):
-            filters = values.T.reshape(-1, *shape)
-        else:
-            return None
-        filters = filters[:_FILTERS]
-        largest = np.abs(filters).max(axis=(1, 2, 3), keepdims=True)
-        return call.path, _to_bytes(0.5 + 0.5 * filters / np.where(largest > 0, largest, 1.0))
-    return None
+        if kernel is not None:
+            yield call.path, call.layer, np.asarray(kernel)
+
+
+def filter_pixels(filters: np.ndarray) -> np.ndarray:
+    """Weights ``(n, height, width, 1 or 3)`` as uint8 pictures: middle grey is 0, each stretched to its largest."""
+    values = filters.astype(np.float64)
+    largest = np.abs(values).max(axis=(1, 2, 3), keepdims=True)
+    return _to_bytes(0.5 + 0.5 * values / np.where(largest > 0, largest, 1.0))
 
 
 def picture(pixels: np.ndarray, described: str) -> Markup:
@@ -105,7 +112,8 @@ def picture(pixels: np.ndarray, described: str) -> Markup:
     )
 
 
-def _is_picture(preprocessing: Preprocessing) -> bool:
+def is_picture(preprocessing: Preprocessing) -> bool:
+    """Whether what goes into the network is a picture, grey or in colour."""
     shape: tuple[int, ...] = getattr(preprocessing.input_spec(), "shape", ())
     return len(shape) == 3 and shape[2] in (1, 3) and min(shape[:2]) >= 4
 
