@@ -48,7 +48,10 @@ def headline(run: Run) -> Markup:
     planned = run.config.get("epochs")
     best = f"the best was number {run.best_epoch}" if run.best_epoch else "none was finished"
     of = f" of {planned}" if planned and planned != len(run.history) else ""
-    cards.append(_card("Epochs", f"{len(run.history)}{of}", best))
+    if "head" in run.config:
+        cards.append(_card("Head", run.config["head"], f"{run.config['chosen']}, by the validation split"))
+    else:
+        cards.append(_card("Epochs", f"{len(run.history)}{of}", best))
     cards.append(_card("Time", duration(run.seconds), run.status))
     cards.append(_card("Training examples", count(len(run.data.train)), _kinds(run)))
     return tag("div", *cards, class_="cards")

@@ -38,8 +38,9 @@ def write(run: Run, path: str | PathLike[str], *, outputs: Mapping[str, np.ndarr
         BadInputError: where the file cannot be written.
     """
     evidence = gather(run, outputs)
+    learned = [] if "head" in run.config else [Section("curves", "Learning curves", results.curves(run))]
     sections = [
-        Section("curves", "Learning curves", results.curves(run)),
+        *learned,
         *(_measured(run, evidence) if evidence else [Section("metrics", "Metrics", results.metrics(run))]),
         Section("network", "Network", record.network(run)),
     ]
@@ -65,6 +66,8 @@ def _header(run: Run, source: str) -> Markup:
     }
     said = f"{ends.get(run.status, run.status)} after {count(len(run.history))} "
     said += f"{'epoch' if len(run.history) == 1 else 'epochs'} and {duration(run.seconds)}."
+    if "head" in run.config:
+        said = f"A simple head was fitted to the descriptors of a trained network, in {duration(run.seconds)}."
     warnings = len(run.data.card.warnings)
     return join(
         (
