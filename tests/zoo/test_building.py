@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -13,6 +14,8 @@ from lamina import trees, zoo
 from lamina.config import from_json, to_json
 from lamina.errors import ConfigError, ModelFileError
 from lamina.zoo import building, weights
+from lamina.zoo.naming import entries
+from lamina.zoo.origins import origin
 from lamina.zoo.registry import unnamed_in
 
 SHAPE = (32, 32, 3)
@@ -98,3 +101,57 @@ def test_containers_without_a_name_are_known_from_the_network(name: str) -> None
     params, _ = jax.eval_shape(lambda key: network.init(key, found.input_shape), jax.random.key(0))
     assert unnamed_in(network) >= found.unnamed
     assert not foreign & {part for path in trees.paths(params) for part in path.split(".")}
+
+
+def timm_modules(counts: tuple[int, ...]) -> list[str]:
+    """timm's names of the parts with weights of a network of inverted residuals, in order."""
+    names = ["conv_stem", "bn1"]
+    for stage, count in enumerate(counts):
+        for index in range(count):
+            parts = ["conv_pw", "bn1", "conv_dw", "bn2", "conv_pwl", "bn3"]
+            parts = parts if stage else ["conv_dw", "bn1", "conv_pw", "bn2"]
+            names += [f"blocks.{stage}.{index}.{part}" for part in parts]
+    return [*names, "conv_head", "bn2", "classifier"]
+
+
+TIMM = {
+    "mobilenet_v2": timm_modules((1, 2, 3, 4, 3, 3, 1)),
+    "efficientnet_lite0": timm_modules((1, 2, 2, 3, 3, 4, 1)),
+    "tf_efficientnet_lite0": timm_modules((1, 2, 2, 3, 3, 4, 1)),
+    "vgg11": [
+        *(f"features.{index}" for index in (0, 3, 6, 8, 11, 13, 16, 18)),
+        *("pre_logits.fc1", "pre_logits.fc2", "head.fc"),
+    ],
+}
+
+
+@pytest.mark.parametrize("name", TIMM)
+def test_timms_names(name: str, tmp_path: Path) -> None:
+    found = zoo.architecture(name)
+    modules: dict[str, list[Any]] = {}
+    for entry in entries(found.make(6), found.input_shape, found.unnamed):
+        modules.setdefault(entry.name.rpartition(".")[0], []).append(entry)
+    assert len(modules) == len(TIMM[name])
+    rng = np.random.default_rng(0)
+    file, expected = {}, {}
+    for theirs, own in zip(TIMM[name], modules.values(), strict=True):
+        for entry in own:
+            # One number a tensor, told from all others, and no memory: VGG has a hundred million.
+            value = np.broadcast_to(np.float32(rng.random()), entry.torch_shape)
+            flat = theirs.startswith("pre_logits") and len(entry.torch_shape) == 2
+            side = 7 if theirs == "pre_logits.fc1" else 1
+            shape = (len(value), value.shape[1] // side**2, side, side) if flat else value.shape
+            file[f"{theirs}.{entry.name.rpartition('.')[2]}"] = np.broadcast_to(value.flat[0], shape)
+            expected[entry.name] = (value.shape, value.flat[0])
+    translated = origin(found, file).tensors
+    assert {key: (value.shape, value.flat[0]) for key, value in translated.items()} == expected
+
+
+def test_timms_own_efficientnet_is_padded_as_pytorch_pads() -> None:
+    tensors = {"conv_stem.weight": np.zeros((32, 3, 3, 3), np.float32)}
+    paddings = {}
+    for name in ("efficientnet_lite0", "tf_efficientnet_lite0"):
+        stem = origin(zoo.architecture(name), tensors).architecture.make(5).part("_conv_stem")
+        assert isinstance(stem, lm.Conv)
+        paddings[name] = stem.padding
+    assert paddings == {"efficientnet_lite0": 1, "tf_efficientnet_lite0": "SAME"}

@@ -10,8 +10,9 @@ from functools import partial
 import numpy as np
 
 from lamina.layers import Sequential
+from lamina.zoo.efficientnet import efficientnet_lite0
 from lamina.zoo.mobilenet import mobilenet_v1
-from lamina.zoo.registry import Architecture
+from lamina.zoo.registry import IMAGENET_MEAN, IMAGENET_STD, Architecture
 from lamina.zoo.squeezenet import squeezenet
 
 __all__ = ["Origin", "origin"]
@@ -25,7 +26,7 @@ class Origin:
 
     Attributes:
         architecture: the network that they are of: the zoo's, or a variant of it.
-        tensors: under torchvision's names.
+        tensors: under the names that the zoo has from torchvision (of EfficientNet: from its first port to PyTorch).
     """
 
     architecture: Architecture
@@ -33,9 +34,9 @@ class Origin:
 
 
 def origin(architecture: Architecture, tensors: Mapping[str, np.ndarray]) -> Origin:
-    """A file's tensors under torchvision's names, and the network that they are of."""
+    """A file's tensors under the zoo's names, and the network that they are of."""
     for name, recognised, translated in _ORIGINS:
-        if architecture.name == name and any(re.fullmatch(recognised, tensor) for tensor in tensors):
+        if re.fullmatch(name, architecture.name) and any(re.fullmatch(recognised, tensor) for tensor in tensors):
             return translated(architecture, dict(tensors))
     return Origin(architecture, dict(tensors))
 
@@ -86,7 +87,90 @@ def _folded_mobilenet(architecture: Architecture, tensors: Tensors) -> Origin:
     return Origin(replace(architecture, make=make, mean=(127.5,) * 3, std=(127.5,) * 3), renamed)
 
 
+# timm's names. A block's number counts on through the stages; rules hold for the beginning of a name, the first fits.
+_BLOCK = r"blocks\.(\d+)\.(\d+)\."
+_VGG = (
+    (r"pre_logits\.fc1\.", "classifier.0."),
+    (r"pre_logits\.fc2\.", "classifier.3."),
+    (r"head\.fc\.", "classifier.6."),
+)
+_V2 = (
+    (r"conv_stem\.", "features.0.0."),
+    (r"bn1\.", "features.0.1."),
+    (r"blocks\.0\.0\.conv_dw\.", "features.1.conv.0.0."),
+    (r"blocks\.0\.0\.bn1\.", "features.1.conv.0.1."),
+    (r"blocks\.0\.0\.conv_pw\.", "features.1.conv.1."),
+    (r"blocks\.0\.0\.bn2\.", "features.1.conv.2."),
+    (_BLOCK + r"conv_pw\.", "features.{}.conv.0.0."),
+    (_BLOCK + r"bn1\.", "features.{}.conv.0.1."),
+    (_BLOCK + r"conv_dw\.", "features.{}.conv.1.0."),
+    (_BLOCK + r"bn2\.", "features.{}.conv.1.1."),
+    (_BLOCK + r"conv_pwl\.", "features.{}.conv.2."),
+    (_BLOCK + r"bn3\.", "features.{}.conv.3."),
+    (r"conv_head\.", "features.18.0."),
+    (r"bn2\.", "features.18.1."),
+    (r"classifier\.", "classifier.1."),
+)
+_V2_STAGES = (1, 2, 4, 7, 11, 14, 17)
+_LITE = (
+    (r"conv_stem\.", "_conv_stem."),
+    (r"bn1\.", "_bn0."),
+    (r"blocks\.0\.0\.conv_dw\.", "_blocks.0._depthwise_conv."),
+    (r"blocks\.0\.0\.bn1\.", "_blocks.0._bn1."),
+    (r"blocks\.0\.0\.conv_pw\.", "_blocks.0._project_conv."),
+    (r"blocks\.0\.0\.bn2\.", "_blocks.0._bn2."),
+    (_BLOCK + r"conv_pw\.", "_blocks.{}._expand_conv."),
+    (_BLOCK + r"bn1\.", "_blocks.{}._bn0."),
+    (_BLOCK + r"conv_dw\.", "_blocks.{}._depthwise_conv."),
+    (_BLOCK + r"bn2\.", "_blocks.{}._bn1."),
+    (_BLOCK + r"conv_pwl\.", "_blocks.{}._project_conv."),
+    (_BLOCK + r"bn3\.", "_blocks.{}._bn2."),
+    (r"conv_head\.", "_conv_head."),
+    (r"bn2\.", "_bn1."),
+    (r"classifier\.", "_fc."),
+)
+_LITE_STAGES = (0, 1, 3, 5, 8, 11, 15)
+
+
+def _renamed(tensors: Tensors, rules: tuple[tuple[str, str], ...], stages: tuple[int, ...]) -> Tensors:
+    def new(name: str) -> str:
+        for pattern, wanted in rules:
+            found = re.match(pattern, name)
+            if found:
+                stage, index = (int(number) for number in found.groups() or (0, 0))
+                number = stages[stage] + index if stage < len(stages) else -1
+                return wanted.format(number) + name[found.end() :]
+        return name
+
+    return {new(name): value for name, value in tensors.items()}
+
+
+def _timm_vgg(architecture: Architecture, tensors: Tensors) -> Origin:
+    """Its first dense layers are convolutions over all of the map."""
+    renamed = _renamed(tensors, _VGG, (0,))
+    for name in ("classifier.0.weight", "classifier.3.weight"):
+        if name in renamed:
+            renamed[name] = renamed[name].reshape(len(renamed[name]), -1)
+    return Origin(architecture, renamed)
+
+
+def _timm_mobilenet(architecture: Architecture, tensors: Tensors) -> Origin:
+    return Origin(architecture, _renamed(tensors, _V2, _V2_STAGES))
+
+
+def _timm_efficientnet(architecture: Architecture, tensors: Tensors) -> Origin:
+    """Those that timm trained itself are padded as PyTorch pads; "tf_efficientnet_lite0" are TensorFlow's."""
+    renamed = _renamed(tensors, _LITE, _LITE_STAGES)
+    if architecture.name == "tf_efficientnet_lite0":
+        return Origin(architecture, renamed)
+    make: Callable[[int], Sequential] = partial(efficientnet_lite0, symmetric=True)
+    return Origin(replace(architecture, make=make, mean=IMAGENET_MEAN, std=IMAGENET_STD), renamed)
+
+
 _ORIGINS: tuple[tuple[str, str, Callable[[Architecture, Tensors], Origin]], ...] = (
     ("squeezenet1_0", r"fire\d/conv1x1_1\.weight", _caffe_squeezenet),
     ("mobilenet_v1", r"\d+\.(DEPTHWISE_)?CONV_2D\.weight", _folded_mobilenet),
+    (r"vgg\d+(_bn)?", r"pre_logits\.fc1\.weight", _timm_vgg),
+    ("mobilenet_v2", r"conv_stem\.weight", _timm_mobilenet),
+    ("(tf_)?efficientnet_lite0", r"conv_stem\.weight", _timm_efficientnet),
 )

@@ -17,7 +17,10 @@ from lamina.zoo.resnet import BLOCKS, cifar_resnet, resnet
 from lamina.zoo.squeezenet import squeezenet
 from lamina.zoo.vgg import DEPTHS, vgg
 
-__all__ = ["Architecture", "architecture", "networks", "unnamed_in"]
+__all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "Architecture", "architecture", "networks", "unnamed_in"]
+
+
+IMAGENET_MEAN, IMAGENET_STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 
 
 @dataclass(frozen=True)
@@ -43,8 +46,8 @@ class Architecture:
     paper: str
     plain: Callable[[int], Sequential] | None = None
     unnamed: frozenset[str] = frozenset()
-    mean: tuple[float, ...] = (123.675, 116.28, 103.53)
-    std: tuple[float, ...] = (58.395, 57.12, 57.375)
+    mean: tuple[float, ...] = IMAGENET_MEAN
+    std: tuple[float, ...] = IMAGENET_STD
 
 
 _IMAGENET = ((224, 224, 3), 1000)
@@ -77,9 +80,10 @@ def _all() -> Iterator[Architecture]:
         yield Architecture(name, make, *_IMAGENET, 2016, "arXiv:1602.07360", None, frozenset({"expand", "conv"}))
     yield Architecture("mobilenet_v1", mobilenet_v1, *_IMAGENET, 2017, "arXiv:1704.04861", None, frozenset(), *_HALF)
     yield Architecture("mobilenet_v2", mobilenet_v2, *_IMAGENET, 2018, "arXiv:1801.04381", None, _RESIDUAL)
-    yield Architecture(
-        "efficientnet_lite0", efficientnet_lite0, *_IMAGENET, 2019, "arXiv:1905.11946", None, _RESIDUAL, *_LITE
-    )
+    # timm has weights under both names: the first are Google's in its first port to PyTorch, or timm's own.
+    for name, scaling in (("efficientnet_lite0", _LITE), ("tf_efficientnet_lite0", _HALF)):
+        given = (*_IMAGENET, 2019, "arXiv:1905.11946", None, _RESIDUAL, *scaling)
+        yield Architecture(name, efficientnet_lite0, *given)
 
 
 _ALL = tuple(_all())
