@@ -138,7 +138,7 @@ void check(const Case& c, bool half, const Schedule& pool, Tally& tally) {
   }
 }
 
-// Bias and ReLU where the sums are stored.
+// Bias, ReLU and ReLU6 where the sums are stored.
 void check_epilogue(const Case& c, bool half, const Schedule& pool, Tally& tally) {
   const auto plain = values(c, half, 1);
   const Geometry g = read_geometry(plain.data(), plain.size());
@@ -146,11 +146,12 @@ void check_epilogue(const Case& c, bool half, const Schedule& pool, Tally& tally
                 std::vector<double>(g.y_elements())};
   naive(g, Direction::kForward, arrays);
   const auto bias_values = random_numbers(g.out, 4);
-  for (Epilogue epilogue : {Epilogue::kBias, Epilogue::kBiasRelu}) {
+  for (Epilogue epilogue : {Epilogue::kBias, Epilogue::kBiasRelu, Epilogue::kBiasRelu6}) {
     auto expected = arrays.y;
     for (size_t i = 0; i < expected.size(); ++i) {
       expected[i] += bias_values[i % g.out];
-      if (epilogue == Epilogue::kBiasRelu) expected[i] = std::max(expected[i], 0.0);
+      if (epilogue != Epilogue::kBias) expected[i] = std::max(expected[i], 0.0);
+      if (epilogue == Epilogue::kBiasRelu6) expected[i] = std::min(expected[i], 6.0);
     }
     for (int64_t slices : {1, 3}) {
       ++tally.asked;

@@ -92,8 +92,9 @@ class Tape:
 
 @dataclass(frozen=True)
 class Then:
-    """What a layer is to do to its output before it returns it: y = max(y, 0), or max(y + added, 0)."""
+    """What a layer is to do to its output before it returns it: y = min(max(y, 0), bound), y + added in y's place."""
 
+    bound: float
     added: Any = None
 
 

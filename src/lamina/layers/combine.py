@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import Any, Literal, Self, TypeAlias
 
@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from lamina.errors import ConfigError, ShapeError, nearest
-from lamina.layers.activations import Relu
+from lamina.layers.activations import Relu, Relu6
 from lamina.layers.base import (
     Context,
     Layer,
@@ -98,14 +98,15 @@ class Sequential(_Chain):
 
     def forward(self, params: Params, state: State, x: Any, ctx: Context) -> tuple[Any, State]:
         new_state: State = {}
-        fuse, fused = ctx.may_fuse(), False
+        fuse, done = ctx.may_fuse(), False
         following = [layer for _, layer in self.layers[1:]]
         for (name, layer), after in zip_longest(self.layers, following):
-            if fused:  # a Relu that the layer before has done
-                fused = False
+            if done:  # by the layer before
+                done = False
                 continue
-            fused = fuse and isinstance(after, Relu) and layer.fuses_relu()
-            then = Then() if fused else ctx.then if after is None else None
+            then = ctx.then if after is None else None
+            if fuse and isinstance(after, Relu | Relu6) and layer.fuses_relu():
+                then, done = Then(after.bound), True
             x = apply_part(name, layer, params, state, new_state, x, ctx, then=then)
         return x, new_state
 
@@ -228,8 +229,8 @@ class Residual(Layer):
         if self.shortcut is not None:
             short = apply_part("shortcut", self.shortcut, params, state, new_state, x, ctx)
         if ctx.then is not None:
-            added = short if ctx.then.added is None else short + ctx.then.added
-            return apply_part("body", self.body, params, state, new_state, x, ctx, then=Then(added)), new_state
+            then = replace(ctx.then, added=short if ctx.then.added is None else short + ctx.then.added)
+            return apply_part("body", self.body, params, state, new_state, x, ctx, then=then), new_state
         y = apply_part("body", self.body, params, state, new_state, x, ctx)
         return apply_part("sum", Merge("add"), {}, {}, {}, (y, short), ctx), new_state
 
