@@ -135,9 +135,13 @@ def replace_section(page: str, name: str, text: str) -> str:
     return "\n".join([head.rstrip() + "\n", *(found[key] for key in sorted(found, key=_place))])
 
 
-def _place(name: str) -> tuple[int, str]:
+def _place(name: str) -> tuple[int, list[Any]]:
+    """By the order of the sections, then by their names, in which numbers count as numbers."""
     places = [index for index, known in enumerate(ORDER) if name.startswith(known)]
-    return (places[0] if places else len(ORDER), name)
+    return (
+        places[0] if places else len(ORDER),
+        [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)],
+    )
 
 
 def _footer(made: Mapping[str, Any]) -> str:

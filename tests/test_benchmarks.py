@@ -18,6 +18,7 @@ import numpy as np
 import optax
 import pytest
 
+import lamina as lm
 from lamina.data.base import ArraySplit
 from lamina.kernels import native
 from lamina.layers.base import as_spec
@@ -181,6 +182,44 @@ def test_weights_go_by_the_paths_of_layers(bench: SimpleNamespace) -> None:
         assert all(isinstance(leaf, jax.Array) for leaf in placed)
         assert len(placed) == sum(map(len, weights.values()))
         assert network.out_spec(as_spec(described.input_shape)).shape == (described.classes,)
+
+
+ZOO = {
+    "resnet18": "resnet18",
+    "vgg11": "vgg11",
+    "squeezenet1_0": "squeezenet1_0",
+    "squeezenet": "squeezenet1_1",
+    "mobilenet_v2": "mobilenet_v2",
+}
+
+
+def test_the_networks_for_large_pictures_are_the_zoos(bench: SimpleNamespace) -> None:
+    assert set(bench.networks.IMAGENET) == set(ZOO)
+    for name, described in bench.networks.IMAGENET.items():
+        rows = []
+        for network in (bench.lamina_trainer.made(described.layers), lm.zoo.build(ZOO[name], classes=1000)):
+            params, _ = jax.eval_shape(lambda key: network.init(key, (224, 224, 3)), jax.random.key(0))  # noqa: B023
+            rows.append(list(_layers(network, params)))
+            found = lm.summary(network, (224, 224, 3)).rows
+            rows[-1].append(sum(row.multiply_adds for row in found if not row.layer.startswith("AdaptiveAvgPool")))
+        assert rows[0] == rows[1]
+        assert bench.networks.NETWORKS[f"{name}-224"].layers is described.layers
+
+
+def _layers(network: lm.Layer, params: Any) -> Iterator[Any]:
+    """Kind and weights of each layer in order; without those that do nothing in evaluation."""
+    for name, layer in network.parts():
+        own = params.get(name, {})
+        if any(layer.parts()):
+            yield from _layers(layer, own)
+        elif not isinstance(layer, lm.Dropout | lm.AdaptiveAvgPool):
+            yield type(layer), {key: value.shape for key, value in own.items()}
+
+
+def test_numbers_in_the_names_of_sections_count_as_numbers(bench: SimpleNamespace) -> None:
+    names = ["steps-10-resnet18", "inference-vgg11", "steps-2-mlp", "steps-2-mlp-bf16", "steps-1-mlp-small"]
+    ordered = ["steps-1-mlp-small", "steps-2-mlp", "steps-2-mlp-bf16", "steps-10-resnet18", "inference-vgg11"]
+    assert sorted(names, key=bench.results._place) == ordered
 
 
 @pytest.mark.parametrize("network", ["lenet-small", "lstm", "gru"])
