@@ -20,6 +20,7 @@ import pytest
 
 import lamina as lm
 from lamina.data.base import ArraySplit
+from lamina.data.decode import read_header
 from lamina.kernels import native
 from lamina.layers.base import as_spec
 from lamina.train.feed import Feed
@@ -27,7 +28,7 @@ from lamina.train.feed import Feed
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 MODULES = (
     *("results", "networks", "peers", "steps", "commands", "sklearn_tables", "accuracy", "time_to_accuracy"),
-    *("inference", "installed", "workers.base", "workers.lamina_trainer", "workers.jax_trainer"),
+    *("inference", "installed", "predict_folder", "workers.base", "workers.lamina_trainer", "workers.jax_trainer"),
 )
 PROVENANCE = {
     "date": "2030-01-02 03:04 UTC",
@@ -247,6 +248,35 @@ def test_pictures_a_second_are_reported(bench: SimpleNamespace) -> None:
     assert "| PyTorch eager | 2 | 2 – 2 | 1.50 × | 1.00 – 2.00 | 1.0e-05 |" in lines
     assert "| ONNX Runtime | 20 | 20 – 20 | not compared | outputs differ | 1.0e-01 |" in lines
     assert "Not measured with batch 2: PyTorch torch.compile, frozen: no compiler." in lines
+
+
+def test_a_folder_of_pictures_is_reported(bench: SimpleNamespace) -> None:
+    def runs(seconds: list[float], cpu: float) -> list[dict[str, float]]:
+        return [{"seconds": each, "cpu_seconds": cpu * each, "peak_bytes": 300 << 20} for each in seconds]
+
+    raw = {
+        "pictures": 264, "cores": 2, "workers": 1,
+        "all": {"lamina": runs([10.0, 12.0], 1.8), "torch": runs([20.0, 18.0], 1.0)},
+        "few": {"lamina": runs([5.0, 4.0], 1.0), "torch": runs([10.0, 10.0], 1.0)},
+    }  # fmt: skip
+    lines = bench.predict_folder.report(raw).splitlines()
+    assert "| `lamina predict` | 24.2 | 22 – 26.4 | 32.5 | 4.5 | 90% | 300 |  |  |" in lines
+    (torch,) = (line for line in lines if line.startswith("| PyTorch"))
+    assert torch.endswith("1 workers | 13.9 | 13.2 – 14.7 | 22.5 | 10.0 | 50% | 300 | 1.75 × | 1.50 – 2.00 |")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is counted as Linux counts it")
+def test_a_folder_of_pictures_is_predicted(
+    bench: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _see_lamina(monkeypatch)
+    folder = bench.predict_folder.make(tmp_path / "pictures", 3)
+    model = bench.predict_folder.save("squeezenet", tmp_path / "model.lamina")
+    found = bench.predict_folder.run([*bench.commands.LAMINA, "predict", str(model), str(folder), "--json"], 3)
+    assert found["cpu_seconds"] > 0
+    assert found["peak_bytes"] > 50 << 20
+    assert {read_header(path)[:2] for path in bench.predict_folder.files(folder)} == {(500, 375)}
 
 
 def test_a_library_is_compared_with_itself(bench: SimpleNamespace) -> None:
