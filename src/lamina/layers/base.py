@@ -108,6 +108,7 @@ class Context:
         path: dotted path of the layer inside the network.
         tape: where taps and emitted values go, or None.
         then: what is asked of a layer that `Layer.fuses_relu`, beside its own work.
+        remat: chains compute their activations again in the backward pass instead of keeping them.
     """
 
     train: bool = False
@@ -115,6 +116,7 @@ class Context:
     path: str = ""
     tape: Tape | None = None
     then: Then | None = None
+    remat: bool = False
 
     def child(self, name: str, then: Then | None = None) -> Context:
         """The context of the part called ``name``."""

@@ -58,6 +58,7 @@ class Program:
         dtype: the dtype in which the network computes; weights, statistics and losses stay float32.
         penalties: terms on the weights, added to the loss.
         constraint: applied to the weights after each step.
+        remat: activations are computed again in the backward pass instead of being kept.
         rates: how many learning rates are trained side by side (the carry's leading axis), or 0 for one without.
     """
 
@@ -70,6 +71,7 @@ class Program:
     penalties: tuple[Penalty, ...] = ()
     constraint: MaxNorm | None = None
     dtype: str = "float32"
+    remat: bool = False
     rates: int = 0
 
     def start(self, params: Params, state: State) -> Carry:
@@ -100,7 +102,7 @@ class Program:
     ) -> tuple[jax.Array, tuple[State, jax.Array]]:
         """The loss of a batch in training, with the new state and the outputs (float32 logits)."""
         tape = tape or Tape()
-        ctx = Context(train=True, root_key=key, tape=tape)
+        ctx = Context(train=True, root_key=key, tape=tape, remat=self.remat)
         outputs, state = self.network.apply(params, state, self.inputs(x, key), ctx)
         outputs = outputs.astype(jnp.float32)
         loss = self.loss(outputs, y)
