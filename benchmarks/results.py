@@ -21,7 +21,7 @@ __all__ = [
 
 HERE = Path(__file__).resolve().parent
 # The order of the sections; names that start alike stand together.
-ORDER = ("steps", "installed", "inference", "predict-folder", "time-to-accuracy", "accuracy", "cold-start")
+ORDER = ("steps", "installed", "inference", "predict-folder", "time-to-accuracy", "accuracy", "cold-start", "remat")
 HEAD = """# Results
 
 Written by the benchmarks themselves (see [README.md](README.md)); every section says when, on what and by which command

@@ -28,7 +28,15 @@ from lamina.train.feed import Feed
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 MODULES = (
     *("results", "networks", "peers", "steps", "commands", "sklearn_tables", "accuracy", "time_to_accuracy"),
-    *("inference", "installed", "predict_folder", "workers.base", "workers.lamina_trainer", "workers.jax_trainer"),
+    *(
+        "inference",
+        "installed",
+        "predict_folder",
+        "remat",
+        "workers.base",
+        "workers.lamina_trainer",
+        "workers.jax_trainer",
+    ),
 )
 PROVENANCE = {
     "date": "2030-01-02 03:04 UTC",
@@ -277,6 +285,14 @@ def test_a_folder_of_pictures_is_predicted(
     assert found["cpu_seconds"] > 0
     assert found["peak_bytes"] > 50 << 20
     assert {read_header(path)[:2] for path in bench.predict_folder.files(folder)} == {(500, 375)}
+
+
+def test_what_remat_saves_is_reported(bench: SimpleNamespace) -> None:
+    measured = {"memory": {"kept": 200 << 20, "again": 50 << 20}, "seconds": {"kept": [1.0, 2.0], "again": [1.5, 2.5]}}
+    lines = bench.remat.report({"resnet110": measured}).splitlines()
+    assert "| resnet110, 32×32, batch 64 | 200 | 50 | 0.25 × | 1500 | 2000 | 1.38 × | 1.25 – 1.50 |" in lines
+    for name, deep in bench.remat.NETWORKS.items():
+        assert lm.zoo.architecture(name).input_shape == (deep.side, deep.side, 3)
 
 
 def test_a_library_is_compared_with_itself(bench: SimpleNamespace) -> None:
