@@ -1,4 +1,4 @@
-"""How many pictures a second does a trained network answer? ResNet-18 and SqueezeNet 1.1 at 224×224.
+"""How many pictures a second does a trained network answer? Networks of the zoo at 224×224.
 
     python benchmarks/inference.py [NETWORK ...] [--batches 1,32] [--rounds R] [--peers A,B] [--quick]
 
@@ -25,8 +25,10 @@ TITLES = {
     "infer:torch": "PyTorch eager",
     "infer:torch-compile": "PyTorch torch.compile, frozen",
     "infer:onnx": "ONNX Runtime",
+    "infer:keras-jax": "Keras on JAX",
+    "infer:keras-tensorflow": "Keras on TensorFlow",
 }
-PACKAGES = ("lamina", "jax", "torch", "onnx", "onnxruntime", "numpy")
+PACKAGES = ("lamina", "jax", "torch", "onnx", "onnxruntime", "keras", "tensorflow-cpu", "tensorflow", "numpy")
 AGREEMENT = 1e-3  # of the largest output
 SECONDS = 1.0  # a turn, about
 

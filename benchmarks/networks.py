@@ -7,15 +7,15 @@ this tuple, and in those of the layers that hold others; the weights go by it.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
 __all__ = [
     "EPSILON", "GATES", "IMAGENET", "MOMENTUM", "NETWORKS", "BatchNorm", "Concat", "Conv", "Dense", "Flatten",
-    "GlobalAvgPool", "MaxPool", "Network", "Recurrent", "Relu", "Residual", "Weights", "cross_entropy", "epoch_order",
-    "examples", "first_weights", "shape_after", "trained_weights",
+    "GlobalAvgPool", "MaxPool", "Network", "Recurrent", "Relu", "Relu6", "Residual", "Weights", "cross_entropy",
+    "epoch_order", "examples", "first_weights", "shape_after", "trained_weights",
 ]  # fmt: skip
 
 Layers: TypeAlias = tuple[Any, ...]  # of the classes below
@@ -58,10 +58,18 @@ class Relu:
 
 
 @dataclass(frozen=True)
+class Relu6:
+    pass
+
+
+@dataclass(frozen=True)
 class MaxPool:
+    """``ceil``: also a last window that reaches beyond the picture."""
+
     window: int
     stride: int
     padding: int = 0
+    ceil: bool = False
 
 
 @dataclass(frozen=True)
@@ -112,6 +120,9 @@ class Network:
         layers: the last one gives logits.
         steps: optimiser steps that are timed as one.
         per_execution: Keras' steps_per_execution.
+        batches: different ones that are trained on in turn.
+        rate: Adam's.
+        peers: who is measured unless others are asked for; empty for all.
         compared_after: steps after which the losses are compared. Adam's first steps divide a gradient by its size:
             what rounding does to the smallest ones grows with every layer and step.
     """
@@ -123,6 +134,9 @@ class Network:
     steps: int = 1
     per_execution: int = 1
     compared_after: int = 20
+    batches: int = 64
+    rate: float = 1e-3
+    peers: tuple[str, ...] = ()
 
     @property
     def classes(self) -> int:
@@ -171,7 +185,8 @@ def shape_after(layers: Layers, shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _slid(layer: Conv | MaxPool, shape: tuple[int, ...]) -> tuple[int, ...]:
-    return tuple((size + 2 * layer.padding - layer.window) // layer.stride + 1 for size in shape[:-1])
+    more = layer.stride - 1 if isinstance(layer, MaxPool) and layer.ceil else 0
+    return tuple((size + 2 * layer.padding - layer.window + more) // layer.stride + 1 for size in shape[:-1])
 
 
 def _dense(*units: int) -> Layers:
@@ -214,18 +229,68 @@ def _mobilenet(channels: int, blocks: tuple[tuple[int, int], ...], classes: int)
     return (*layers, GlobalAvgPool(), Dense(classes))
 
 
-def _squeezenet(classes: int) -> Layers:
-    """Iandola et al. 2016, arXiv:1602.07360, in version 1.1."""
-    layers: Layers = (Conv(64, 3, 2, padding=0), Relu(), MaxPool(3, 2))
+def _mobilenet_v2(classes: int) -> Layers:
+    """Sandler et al. 2018, arXiv:1801.04381: narrow ends, a depthwise convolution on six times as many channels."""
+    layers: Layers = (*_normed(32, 3, 2), Relu6())
+    channels = 32
+    for factor, filters, blocks, first in _STAGES:
+        for stride in (first, *(1,) * (blocks - 1)):
+            hidden = channels * factor
+            wide = (*_normed(hidden, 1), Relu6()) if factor > 1 else ()
+            body = (*wide, *_normed(hidden, 3, stride, depthwise=True), Relu6(), *_normed(filters, 1))
+            layers += (Residual(body),) if stride == 1 and channels == filters else body
+            channels = filters
+    return (*layers, *_normed(1280, 1), Relu6(), GlobalAvgPool(), Dense(classes))
+
+
+def _vgg11(classes: int) -> Layers:
+    """Simonyan & Zisserman 2015, arXiv:1409.1556, configuration A."""
+    layers: Layers = ()
+    for filters, count in ((64, 1), (128, 1), (256, 2), (512, 2), (512, 2)):
+        layers += (Conv(filters, 3), Relu()) * count + (MaxPool(2, 2),)
+    return (*layers, Flatten(), *_dense(4096, 4096, classes))
+
+
+def _squeezenet(stem: Conv, pooled_before: tuple[int, int], classes: int) -> Layers:
+    """Iandola et al. 2016, arXiv:1602.07360."""
+    layers: Layers = (stem, Relu(), MaxPool(3, 2, ceil=True))
     for index, (squeezed, each) in enumerate(
         ((16, 64), (16, 64), (32, 128), (32, 128), (48, 192), (48, 192), (64, 256), (64, 256))
     ):
-        layers += (MaxPool(3, 2),) if index in (2, 4) else ()
+        layers += (MaxPool(3, 2, ceil=True),) if index in pooled_before else ()
         layers += (Conv(squeezed, 1), Relu(), Concat(((Conv(each, 1), Relu()), (Conv(each, 3), Relu()))))
     return (*layers, Conv(classes, 1), Relu(), GlobalAvgPool())
 
 
+# Factor, filters, blocks, stride of the first.
+_STAGES = (
+    *((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2)),
+    *((6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1)),
+)
 _BLOCKS = ((64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), (512, 1), (512, 1))
+
+# What is applied, and trained with names that end in "-224": networks of `lamina.zoo`, without their dropout.
+_STEM = (*_normed(64, 7, 2), Relu(), MaxPool(3, 2, padding=1))
+_FIRST = {"1.0": Conv(96, 7, 2, padding=0), "1.1": Conv(64, 3, 2, padding=0)}
+IMAGENET = {
+    name: Network(f"{title}, 224×224×3, 1,000 classes", (224, 224, 3), layers)
+    for name, title, layers in (
+        ("resnet18", "ResNet-18", _resnet18(_STEM, 1000)),
+        ("vgg11", "VGG-11", _vgg11(1000)),
+        ("squeezenet1_0", "SqueezeNet 1.0", _squeezenet(_FIRST["1.0"], (3, 7), 1000)),
+        ("squeezenet", "SqueezeNet 1.1", _squeezenet(_FIRST["1.1"], (2, 4), 1000)),
+        ("mobilenet_v2", "MobileNetV2", _mobilenet_v2(1000)),
+    )
+}
+
+
+def _for_training(network: Network, batch_size: int) -> Network:
+    # Few batches and few peers at a time: with Adam's moments, VGG-11 takes each of them two gigabytes and more.
+    peers = ("lamina", "torch-fused", "torch-compile", "keras-jax", "keras-tensorflow")
+    title = f"{network.title}, batch {batch_size}"
+    own = {"batch_size": batch_size, "steps": 1, "compared_after": 1, "batches": 4, "rate": 1e-4, "peers": peers}
+    return replace(network, title=title, **own)
+
 
 # What is trained.
 NETWORKS = {
@@ -251,17 +316,11 @@ NETWORKS = {
         "MobileNet-like 96×96×3, batch 32: conv 3×3 32, eight depthwise-separable blocks up to 512, dense 10",
         *((96, 96, 3), _mobilenet(32, _BLOCKS, 10), 32, 4, 2, 2),
     ),
+    **{f"{name}-224": _for_training(network, 8 if name == "vgg11" else 16) for name, network in IMAGENET.items()},
     "lenet-small": Network(
         "LeNet-like 8×8, batch 32: conv 3×3 32, pool 2, conv 3×3 64, pool 2, dense 128, dense 10",
         *((8, 8, 1), _lenet(3), 32, 100, 10),
     ),
-}
-
-# What is only applied.
-_STEM = (*_normed(64, 7, 2), Relu(), MaxPool(3, 2, padding=1))
-IMAGENET = {
-    "resnet18": Network("ResNet-18, 224×224×3, 1,000 classes", (224, 224, 3), _resnet18(_STEM, 1000)),
-    "squeezenet": Network("SqueezeNet 1.1, 224×224×3, 1,000 classes", (224, 224, 3), _squeezenet(1000)),
 }
 
 

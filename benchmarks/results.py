@@ -21,7 +21,9 @@ __all__ = [
 
 HERE = Path(__file__).resolve().parent
 # The order of the sections; names that start alike stand together.
-ORDER = ("steps", "installed", "inference", "time-to-accuracy", "accuracy", "transfer", "cold-start")
+ORDER = (
+    "steps", "installed", "inference", "predict-folder", "time-to-accuracy", "accuracy", "transfer", "cold-start", "remat",
+)  # fmt: skip
 HEAD = """# Results
 
 Written by the benchmarks themselves (see [README.md](README.md)); every section says when, on what and by which command
@@ -135,9 +137,13 @@ def replace_section(page: str, name: str, text: str) -> str:
     return "\n".join([head.rstrip() + "\n", *(found[key] for key in sorted(found, key=_place))])
 
 
-def _place(name: str) -> tuple[int, str]:
+def _place(name: str) -> tuple[int, list[Any]]:
+    """By the order of the sections, then by their names, in which numbers count as numbers."""
     places = [index for index, known in enumerate(ORDER) if name.startswith(known)]
-    return (places[0] if places else len(ORDER), name)
+    return (
+        places[0] if places else len(ORDER),
+        [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)],
+    )
 
 
 def _footer(made: Mapping[str, Any]) -> str:

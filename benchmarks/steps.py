@@ -26,8 +26,6 @@ BASE = "lamina"
 MEASURED = tuple(name for name in NETWORKS if name != "lenet-small")
 PRECISIONS = {"f32": "float32", "bf16": "bfloat16"}
 PACKAGES = ("lamina", "jax", "torch", "keras", "tensorflow-cpu", "tensorflow", "scikit-learn", "numpy")
-RATE = 1e-3
-BATCHES = 64  # different ones; then they come again
 # Relative: of the loss at the start, and after so many steps. In bfloat16 a number has three digits.
 AGREEMENT = {"f32": (1e-4, 2e-3), "bf16": (1e-2, 5e-2)}
 PAUSE = 0.02  # seconds before a turn, in which the threads of the one before come to rest
@@ -53,19 +51,20 @@ def main() -> None:
     parser.add_argument("networks", nargs="*", default=[], metavar="NETWORK", help=f"of {', '.join(MEASURED)}")
     parser.add_argument("--precision", choices=PRECISIONS, default="f32", help="in which the networks compute")
     parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--peers", default=",".join(TITLES), help="which, separated by commas")
+    parser.add_argument("--peers", default="", help=f"of {', '.join(TITLES)}, separated by commas")
     parser.add_argument("--cores", type=int, default=2, help="how many to pin everyone to")
     parser.add_argument("--spin", action="store_true", help="let OpenMP's waiting threads spin, as by default they do")
     results.add_options(parser)
     options = parser.parse_args()
-    names, wanted = options.peers.split(","), options.networks or MEASURED
-    for given, known in ((names, TITLES), (wanted, MEASURED)):
+    asked, wanted = options.peers.split(",") if options.peers else [], options.networks or MEASURED
+    for given, known in ((asked, TITLES), (wanted, MEASURED)):
         if unknown := set(given) - set(known):
             parser.error(f"unknown: {', '.join(sorted(unknown))}. Known: {', '.join(known)}")
     folder = options.results or (None if options.quick else results.HERE)
     cores = cores_for(options.cores)
     for network in wanted:
         made = results.provenance(PACKAGES)
+        names = asked or NETWORKS[network].peers or TITLES
         unable = {name: why for name in names if (why := reason(name, network, options.precision))}
         # Fresh processes for each network: nobody carries another's memory or compiled code along.
         with started([name for name in names if name not in unable], cores, spin=options.spin) as (peers, missing):
@@ -114,7 +113,7 @@ def measure(
     rounds: int,
     steps: int,
     precision: str = "f32",
-    batches: int = BATCHES,
+    batches: int = 0,
     batch_size: int = 0,
     after: int = 0,
 ) -> Measured:
@@ -122,16 +121,17 @@ def measure(
 
     Args:
         steps: that are timed as one.
-        batches: different ones.
+        batches: different ones; 0 for the network's own number.
         batch_size: 0 for the network's own.
         after: how many steps the losses are compared; 0 for the network's own.
     """
-    measured = Measured(precision, compared_after=after or NETWORKS[network].compared_after)
+    described = NETWORKS[network]
+    measured = Measured(precision, compared_after=after or described.compared_after)
     ready = []
     for peer in peers:
         try:
-            sizes = {"batches": batches, "batch_size": batch_size, "steps": steps}
-            answer = peer.ask("prepare", network=network, **sizes, rate=RATE, precision=precision)
+            sizes = {"batches": batches or described.batches, "batch_size": batch_size, "steps": steps}
+            answer = peer.ask("prepare", network=network, **sizes, rate=described.rate, precision=precision)
             measured.variants[peer.name] = answer["variant"]
             measured.remarks += [answer["remark"]] if answer["remark"] else []
             measured.losses[peer.name] = peer.ask("loss", steps=measured.compared_after)["losses"]

@@ -130,6 +130,9 @@ def answerer(name: str, threads: int) -> Answerer:
         return Answerer(engines.LaminaEngine())
     if name in ("torch", "torch-compile"):
         return Answerer(engines.TorchEngine(threads, compiled=name == "torch-compile"))
+    if name.startswith("keras"):
+        os.environ["KERAS_BACKEND"] = name.partition("-")[2]
+        return Answerer(engines.KerasEngine(threads))
     if name == "onnx":
         return Answerer(engines.OnnxEngine(threads))
     raise SystemExit(f"There is no engine {name!r}.")

@@ -43,12 +43,12 @@ LAMINA_WIDE void sums(int64_t rows, int64_t channels, const float* __restrict a,
 }
 
 // What reaches the normalised value of the gradient `d`: nothing where ReLU had cut it off. It had where the value,
-// computed again, is not above 0; after a sum where y is not.
+// computed again, does not lie between 0 and the bound; after a sum where y does not.
 template <After after>
-LAMINA_INLINE float reaching(float d, float x, float mean, float gain, float bias, float y) {
-  if (after == After::kRelu) return (x - mean) * gain + bias > 0 ? d : 0;
-  if (after == After::kSumRelu) return y > 0 ? d : 0;
-  return d;
+LAMINA_INLINE float reaching(float d, float x, float mean, float gain, float bias, float y, float bound) {
+  if (after == After::kNothing) return d;
+  const float value = after == After::kRelu ? (x - mean) * gain + bias : y;
+  return value > 0 && value < bound ? d : 0;
 }
 
 // Sums over `rows` rows of d and of d (x - mean), where d is what reaches the normalised values; after a sum it is also
@@ -56,7 +56,7 @@ LAMINA_INLINE float reaching(float d, float x, float mean, float gain, float bia
 template <After after>
 LAMINA_WIDE void products(int64_t rows, int64_t channels, const float* __restrict d, const float* __restrict x,
                           const float* __restrict mean, const float* __restrict gain, const float* __restrict bias,
-                          const float* __restrict y, float* __restrict stored, float* __restrict first,
+                          const float* __restrict y, float bound, float* __restrict stored, float* __restrict first,
                           float* __restrict second) {
   int64_t row = 0;
   for (; row + kRows <= rows; row += kRows) {
@@ -64,7 +64,7 @@ LAMINA_WIDE void products(int64_t rows, int64_t channels, const float* __restric
       float s = 0, q = 0;
       for (int64_t k = 0; k < kRows; ++k) {
         const int64_t i = (row + k) * channels + c;
-        const float value = reaching<after>(d[i], x[i], mean[c], gain[c], bias[c], after == After::kSumRelu ? y[i] : 0);
+        const float value = reaching<after>(d[i], x[i], mean[c], gain[c], bias[c], after == After::kSumRelu ? y[i] : 0, bound);
         if (after == After::kSumRelu) stored[i] = value;
         s += value;
         q += value * (x[i] - mean[c]);
@@ -76,7 +76,7 @@ LAMINA_WIDE void products(int64_t rows, int64_t channels, const float* __restric
   for (; row < rows; ++row) {
     for (int64_t c = 0; c < channels; ++c) {
       const int64_t i = row * channels + c;
-      const float value = reaching<after>(d[i], x[i], mean[c], gain[c], bias[c], after == After::kSumRelu ? y[i] : 0);
+      const float value = reaching<after>(d[i], x[i], mean[c], gain[c], bias[c], after == After::kSumRelu ? y[i] : 0, bound);
       if (after == After::kSumRelu) stored[i] = value;
       first[c] += value;
       second[c] += value * (x[i] - mean[c]);
@@ -87,13 +87,14 @@ LAMINA_WIDE void products(int64_t rows, int64_t channels, const float* __restric
 template <After after>
 LAMINA_WIDE void affine(int64_t rows, int64_t channels, const float* __restrict x, const float* __restrict mean,
                         const float* __restrict gain, const float* __restrict bias, const float* __restrict added,
-                        float* __restrict y) {
+                        float bound, float* __restrict y) {
   for (int64_t row = 0; row < rows; ++row) {
     for (int64_t c = 0; c < channels; ++c) {
       const int64_t i = row * channels + c;
       float value = (x[i] - mean[c]) * gain[c] + bias[c];
       if (after == After::kSumRelu) value += added[i];
-      y[i] = after != After::kNothing && value < 0 ? 0 : value;  // not a number stays one
+      if (after != After::kNothing) value = value < 0 ? 0 : value > bound ? bound : value;  // not a number stays one
+      y[i] = value;
     }
   }
 }
@@ -101,13 +102,14 @@ LAMINA_WIDE void affine(int64_t rows, int64_t channels, const float* __restrict 
 template <After after>
 LAMINA_WIDE void gradient(int64_t rows, int64_t channels, const float* __restrict d, const float* __restrict x,
                           const float* __restrict mean, const float* __restrict gain, const float* __restrict bias,
-                          const float* __restrict slope, const float* __restrict offset, float* __restrict dx) {
+                          const float* __restrict slope, const float* __restrict offset, float bound,
+                          float* __restrict dx) {
   for (int64_t row = 0; row < rows; ++row) {
     for (int64_t c = 0; c < channels; ++c) {
       const int64_t i = row * channels + c;
       // After a sum, d is what `products` stored.
       constexpr After mask = after == After::kRelu ? After::kRelu : After::kNothing;
-      const float value = reaching<mask>(d[i], x[i], mean[c], gain[c], bias[c], 0);
+      const float value = reaching<mask>(d[i], x[i], mean[c], gain[c], bias[c], 0, bound);
       dx[i] = gain[c] * value + slope[c] * (x[i] - mean[c]) + offset[c];
     }
   }
@@ -229,7 +231,7 @@ void BatchNorm::forward(const Schedule& schedule, const void* x, const float* sc
             more = std::make_shared<Blocks>(half, channels, added),
             target = std::make_shared<Blocks>(half, channels, y)](int64_t row, int64_t count) {
       const float* other = after == After::kSumRelu ? more->read(row, count) : nullptr;
-      run(count, channels, source->read(row, count), mean, gain, bias, other, target->open(row));
+      run(count, channels, source->read(row, count), mean, gain, bias, other, bound, target->open(row));
       target->close(row, count);
     };
   });
@@ -249,7 +251,8 @@ void BatchNorm::backward(const Schedule& schedule, const void* dy, const void* x
             target = std::make_shared<Blocks>(half, channels, d_added)](int64_t row, int64_t count, float* a, float* b) {
       const float* results = sum ? after_it->read(row, count) : nullptr;
       float* stored = sum ? target->open(row) : nullptr;
-      add(count, channels, above->read(row, count), source->read(row, count), mean, gain, bias, results, stored, a, b);
+      add(count, channels, above->read(row, count), source->read(row, count), mean, gain, bias, results, bound, stored, a,
+          b);
       if (sum) target->close(row, count);
     };
   });
@@ -268,7 +271,7 @@ void BatchNorm::backward(const Schedule& schedule, const void* dy, const void* x
             source = std::make_shared<Blocks>(half, channels, x),
             target = std::make_shared<Blocks>(half, channels, dx)](int64_t row, int64_t count) {
       run(count, channels, above->read(row, count), source->read(row, count), mean, gain, bias, slope, offset,
-          target->open(row));
+          bound, target->open(row));
       target->close(row, count);
     };
   });

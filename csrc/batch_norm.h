@@ -8,7 +8,7 @@
 
 namespace lamina {
 
-// What becomes of a normalised value before it is stored: itself, max(value, 0), or max(value + another array's, 0).
+// What becomes of a normalised value before it is stored: itself, its ReLU, or that of its sum with another array's.
 enum class After { kNothing, kRelu, kSumRelu };
 
 // x, y, the array that is added, and their gradients are float32 or bfloat16, everything of a channel float32; sums are
@@ -16,6 +16,7 @@ enum class After { kNothing, kRelu, kSumRelu };
 struct BatchNorm {
   bool half;  // bfloat16
   After after;
+  float bound;  // of the ReLU, min(max(value, 0), bound): infinity, or 6
   int64_t slices, rows, channels;
   float epsilon;
 

@@ -14,7 +14,7 @@ namespace lamina {
 enum class Direction { kForward, kData, kWeights };
 
 // What a forward convolution does to its sums before it stores them.
-enum class Epilogue { kNone, kBias, kBiasRelu };
+enum class Epilogue { kNone, kBias, kBiasRelu, kBiasRelu6 };
 
 struct Axis {
   int64_t size, out, window, stride, low, high, dilation;

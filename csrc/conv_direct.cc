@@ -95,6 +95,7 @@ Made make(const Geometry& g, Direction direction, const Desc& w, Epilogue epilog
   if (epilogue != Epilogue::kNone) {
     dnnl::post_ops after;
     if (epilogue == Epilogue::kBiasRelu) after.append_eltwise(dnnl::algorithm::eltwise_relu, 0, 0);
+    if (epilogue == Epilogue::kBiasRelu6) after.append_eltwise(dnnl::algorithm::eltwise_clip, 0, 6);
     attributes.set_post_ops(after);
     const dnnl::convolution_forward::primitive_desc with_bias(engine(), dnnl::prop_kind::forward_inference, direct, x,
                                                               hint_w, bias_desc(g), y, strides, dilation, low, high,

@@ -24,16 +24,17 @@ ffi::Error run(ffi::ThreadPool pool, ffi::AnyBuffer a, ffi::AnyBuffer b, ffi::Re
   });
 }
 
-std::shared_ptr<const Convolution> with_bias(ffi::Span<const int64_t> geometry, bool relu) {
-  return convolution(Direction::kForward, geometry.begin(), geometry.size(),
-                     relu ? Epilogue::kBiasRelu : Epilogue::kBias);
+// `direction`: of lamina_conv_plan.
+std::shared_ptr<const Convolution> numbered(int64_t direction, const int64_t* geometry, size_t count) {
+  const auto epilogue = direction > 2 ? static_cast<Epilogue>(direction - 2) : Epilogue::kNone;
+  return convolution(direction > 2 ? Direction::kForward : static_cast<Direction>(direction), geometry, count, epilogue);
 }
 
 ffi::Error run_with_bias(ffi::ThreadPool pool, ffi::AnyBuffer x, ffi::AnyBuffer w, ffi::AnyBuffer bias,
                          ffi::Result<ffi::AnyBuffer> y, ffi::Result<ffi::AnyBuffer> scratch,
-                         ffi::Span<const int64_t> geometry, bool relu, bool packed) {
+                         ffi::Span<const int64_t> geometry, int64_t direction, bool packed) {
   return guarded("lamina convolution", [&] {
-    const auto conv = with_bias(geometry, relu);
+    const auto conv = numbered(direction, geometry.begin(), geometry.size());
     const Geometry g = read_geometry(geometry.begin(), geometry.size());
     expect_bytes("its input", x, g.bytes(g.x_elements()));
     expect_bytes("its kernel", w, packed ? conv->packed_bytes() : g.bytes(g.w_elements()));
@@ -46,9 +47,9 @@ ffi::Error run_with_bias(ffi::ThreadPool pool, ffi::AnyBuffer x, ffi::AnyBuffer 
 }
 
 ffi::Error pack(ffi::ThreadPool pool, ffi::AnyBuffer w, ffi::Result<ffi::AnyBuffer> packed,
-                ffi::Result<ffi::AnyBuffer> scratch, ffi::Span<const int64_t> geometry, bool relu) {
+                ffi::Result<ffi::AnyBuffer> scratch, ffi::Span<const int64_t> geometry, int64_t direction) {
   return guarded("lamina convolution", [&] {
-    const auto conv = with_bias(geometry, relu);
+    const auto conv = numbered(direction, geometry.begin(), geometry.size());
     const Geometry g = read_geometry(geometry.begin(), geometry.size());
     expect_bytes("its kernel", w, g.bytes(g.w_elements()));
     expect_bytes("its packed kernel", *packed, conv->packed_bytes());
@@ -82,7 +83,7 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(lamina_conv_with_bias, run_with_bias,
                                   .Ret<ffi::AnyBuffer>()
                                   .Ret<ffi::AnyBuffer>()
                                   .Attr<ffi::Span<const int64_t>>("geometry")
-                                  .Attr<bool>("relu")
+                                  .Attr<int64_t>("direction")
                                   .Attr<bool>("packed"));
 XLA_FFI_DEFINE_HANDLER_SYMBOL(lamina_conv_pack, pack,
                               ffi::Ffi::Bind()
@@ -91,23 +92,17 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(lamina_conv_pack, pack,
                                   .Ret<ffi::AnyBuffer>()
                                   .Ret<ffi::AnyBuffer>()
                                   .Attr<ffi::Span<const int64_t>>("geometry")
-                                  .Attr<bool>("relu"));
+                                  .Attr<int64_t>("direction"));
 #pragma GCC visibility pop
 
 }  // namespace lamina
 
-static std::shared_ptr<const lamina::Convolution> numbered(int64_t direction, const int64_t* geometry, int64_t count) {
-  const auto epilogue = direction > 2 ? static_cast<lamina::Epilogue>(direction - 2) : lamina::Epilogue::kNone;
-  const auto which = direction > 2 ? lamina::Direction::kForward : static_cast<lamina::Direction>(direction);
-  return lamina::convolution(which, geometry, count, epilogue);
-}
-
 // Bytes of scratch memory for a convolution, or -1 where oneDNN has no fast kernel for it. `name` gets the kernel's name
-// or the reason. `direction`: 0 forward, 1 data, 2 weights, 3 forward with bias, 4 forward with bias and ReLU.
+// or the reason. `direction`: 0 forward, 1 data, 2 weights, 3 forward with bias, 4 and ReLU, 5 and ReLU6.
 LAMINA_EXPORT int64_t lamina_conv_plan(int64_t direction, const int64_t* geometry, int64_t count, char* name,
                                        int64_t size) {
   try {
-    const auto conv = numbered(direction, geometry, count);
+    const auto conv = lamina::numbered(direction, geometry, count);
     std::snprintf(name, size, "%s", conv->name().c_str());
     return conv->scratch_bytes();
   } catch (const std::exception& error) {
@@ -119,7 +114,7 @@ LAMINA_EXPORT int64_t lamina_conv_plan(int64_t direction, const int64_t* geometr
 // Bytes of the packed weights of a convolution that lamina_conv_plan has a kernel for; 0 where nothing is to be packed.
 LAMINA_EXPORT int64_t lamina_conv_packed_bytes(int64_t direction, const int64_t* geometry, int64_t count) {
   try {
-    return numbered(direction, geometry, count)->packed_bytes();
+    return lamina::numbered(direction, geometry, count)->packed_bytes();
   } catch (const std::exception&) {
     return 0;
   }

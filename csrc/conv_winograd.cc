@@ -165,7 +165,7 @@ void Winograd::load(const Pictures& pictures, const void* data, Transform transf
   Offsets own;
   for (int64_t i = 0; i < count; ++i) {
     const Places from = places(pictures, data, first + i, own);
-    transform(pictures.channels, from, {to + i * rows.row, rows.places.data()}, nullptr, false);
+    transform(pictures.channels, from, {to + i * rows.row, rows.places.data()}, nullptr, {});
   }
   for (int64_t place = 0; place < places_ && count < block_; ++place) {
     std::memset(to + place * rows.place + count * rows.row, 0, (block_ - count) * rows.row);
@@ -184,7 +184,7 @@ void Winograd::pack(const Schedule& schedule, const void* w, void* packed, void*
     const int64_t chunks = weights_ / kLanes;
     const int64_t first = chunks * piece / pieces_ * kLanes, last = chunks * (piece + 1) / pieces_ * kLanes;
     char* start = static_cast<char*>(const_cast<void*>(w)) + first * element_;
-    window(last - first, {start, from.data()}, {at(packed, first * element_), to.data()}, nullptr, false);
+    window(last - first, {start, from.data()}, {at(packed, first * element_), to.data()}, nullptr, {});
   });
 }
 
@@ -197,7 +197,10 @@ void Winograd::run(const Schedule& schedule, const void* a, const void* b, void*
     pack(schedule, b, own, scratch);
     w = own;
   }
-  const bool half = element_ == 2, relu = epilogue_ == Epilogue::kBiasRelu;
+  const bool half = element_ == 2;
+  Bounds bounds;
+  if (epilogue_ == Epilogue::kBiasRelu || epilogue_ == Epilogue::kBiasRelu6) bounds.low = 0;
+  if (epilogue_ == Epilogue::kBiasRelu6) bounds.high = 6;
   const auto input = transform(Tile::kInput, outputs_, window_, half);
   const auto output = transform(Tile::kOutput, outputs_, window_, half);
   parallel_for(schedule, slices_, [&](int64_t slice) {
@@ -212,7 +215,7 @@ void Winograd::run(const Schedule& schedule, const void* a, const void* b, void*
       execute(begin_, tiles, w, sums, sums + second_.bytes);
       for (int64_t i = 0; i < count; ++i) {
         const Places to = places(other_, result, first + i, own);
-        output(other_.channels, {sums + i * second_.row, second_.places.data()}, to, bias, relu);
+        output(other_.channels, {sums + i * second_.row, second_.places.data()}, to, bias, bounds);
       }
     }
   });
@@ -254,7 +257,7 @@ void Winograd::run_weights(const Schedule& schedule, const void* x, const void* 
           for (int64_t i = 0; i < count; ++i) sum[i] += more[i];
         }
       }
-      window(count, {sums_of(0) + first, from.data()}, {at(dw, first * element_), to.data()}, nullptr, false);
+      window(count, {sums_of(0) + first, from.data()}, {at(dw, first * element_), to.data()}, nullptr, {});
     }
   });
 }

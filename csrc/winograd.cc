@@ -177,12 +177,13 @@ LAMINA_INLINE void multiply(const Lanes* from, int from_step, Lanes* to, int to_
 }
 
 template <int outputs, int window, Tile tile, typename From, typename To>
-LAMINA_WIDE void run(int64_t count, Places from, Places to, const float* bias, bool relu) {
+LAMINA_WIDE void run(int64_t count, Places from, Places to, const float* bias, Bounds bounds) {
   constexpr Matrix m = matrix<outputs, window, tile>();
   constexpr int before = m.columns * m.columns, after = m.rows * m.rows;
   for (int64_t c = 0; c < count; c += kLanes) {
     Lanes x[before], half_way[m.rows * m.columns], y[after], offset{};
     if (tile == Tile::kOutput && bias) load(bias + c, offset);
+    const Lanes low = Lanes{} + bounds.low, high = Lanes{} + bounds.high;
 #pragma GCC unroll 36
     for (int i = 0; i < before; ++i) {
       x[i] = Lanes{};
@@ -196,7 +197,7 @@ LAMINA_WIDE void run(int64_t count, Places from, Places to, const float* bias, b
 #pragma GCC unroll 36
     for (int i = 0; i < after; ++i) {
       if (tile == Tile::kOutput && bias) y[i] += offset;
-      if (tile == Tile::kOutput && relu) y[i] = y[i] < 0 ? Lanes{} : y[i];  // not a number stays one
+      if (tile == Tile::kOutput) y[i] = y[i] < low ? low : y[i] > high ? high : y[i];  // not a number stays one
       char* place = static_cast<char*>(to.start) + to.at[i];
       if (to.at[i] != kNowhere) store(reinterpret_cast<To*>(place) + c, y[i]);
     }

@@ -4,6 +4,7 @@
 // sum over channels becomes one matrix product for each of the tile's (outputs + window - 1)² places.
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 
 namespace lamina {
@@ -26,8 +27,14 @@ struct Places {
 };
 constexpr int64_t kNowhere = -1;
 
-// `count` numbers at each place, a multiple of kLanes. `bias`: added, or null. `relu`: then the maximum with 0.
-using Transform = void (*)(int64_t count, Places from, Places to, const float* bias, bool relu);
+// Of what kOutput stores; the other tiles have none.
+struct Bounds {
+  float low = -INFINITY, high = INFINITY;
+};
+
+// `count` numbers at each place, a multiple of kLanes. `bias`: added, or null. `bounds`: what is
+// below or above is stored as the bound itself.
+using Transform = void (*)(int64_t count, Places from, Places to, const float* bias, Bounds bounds);
 
 // `outputs` and `window`: 2 and 3, 4 and 3, or 2 and 5. `half`: operands and results are bfloat16, but m and du, which are sums, float32 like everything
 // without it.

@@ -18,7 +18,9 @@ import numpy as np
 import optax
 import pytest
 
+import lamina as lm
 from lamina.data.base import ArraySplit
+from lamina.data.decode import read_header
 from lamina.kernels import native
 from lamina.layers.base import as_spec
 from lamina.train.feed import Feed
@@ -26,7 +28,15 @@ from lamina.train.feed import Feed
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 MODULES = (
     *("results", "networks", "peers", "steps", "commands", "sklearn_tables", "accuracy", "time_to_accuracy"),
-    *("inference", "installed", "workers.base", "workers.lamina_trainer", "workers.jax_trainer"),
+    *(
+        "inference",
+        "installed",
+        "predict_folder",
+        "remat",
+        "workers.base",
+        "workers.lamina_trainer",
+        "workers.jax_trainer",
+    ),
 )
 PROVENANCE = {
     "date": "2030-01-02 03:04 UTC",
@@ -183,6 +193,44 @@ def test_weights_go_by_the_paths_of_layers(bench: SimpleNamespace) -> None:
         assert network.out_spec(as_spec(described.input_shape)).shape == (described.classes,)
 
 
+ZOO = {
+    "resnet18": "resnet18",
+    "vgg11": "vgg11",
+    "squeezenet1_0": "squeezenet1_0",
+    "squeezenet": "squeezenet1_1",
+    "mobilenet_v2": "mobilenet_v2",
+}
+
+
+def test_the_networks_for_large_pictures_are_the_zoos(bench: SimpleNamespace) -> None:
+    assert set(bench.networks.IMAGENET) == set(ZOO)
+    for name, described in bench.networks.IMAGENET.items():
+        rows = []
+        for network in (bench.lamina_trainer.made(described.layers), lm.zoo.build(ZOO[name], classes=1000)):
+            params, _ = jax.eval_shape(lambda key: network.init(key, (224, 224, 3)), jax.random.key(0))  # noqa: B023
+            rows.append(list(_layers(network, params)))
+            found = lm.summary(network, (224, 224, 3)).rows
+            rows[-1].append(sum(row.multiply_adds for row in found if not row.layer.startswith("AdaptiveAvgPool")))
+        assert rows[0] == rows[1]
+        assert bench.networks.NETWORKS[f"{name}-224"].layers is described.layers
+
+
+def _layers(network: lm.Layer, params: Any) -> Iterator[Any]:
+    """Kind and weights of each layer in order; without those that do nothing in evaluation."""
+    for name, layer in network.parts():
+        own = params.get(name, {})
+        if any(layer.parts()):
+            yield from _layers(layer, own)
+        elif not isinstance(layer, lm.Dropout | lm.AdaptiveAvgPool):
+            yield type(layer), {key: value.shape for key, value in own.items()}
+
+
+def test_numbers_in_the_names_of_sections_count_as_numbers(bench: SimpleNamespace) -> None:
+    names = ["steps-10-resnet18", "inference-vgg11", "steps-2-mlp", "steps-2-mlp-bf16", "steps-1-mlp-small"]
+    ordered = ["steps-1-mlp-small", "steps-2-mlp", "steps-2-mlp-bf16", "steps-10-resnet18", "inference-vgg11"]
+    assert sorted(names, key=bench.results._place) == ordered
+
+
 @pytest.mark.parametrize("network", ["lenet-small", "lstm", "gru"])
 def test_stock_jax_has_nothing_of_laminas(bench: SimpleNamespace, network: str) -> None:
     described = bench.networks.NETWORKS[network]
@@ -208,6 +256,43 @@ def test_pictures_a_second_are_reported(bench: SimpleNamespace) -> None:
     assert "| PyTorch eager | 2 | 2 – 2 | 1.50 × | 1.00 – 2.00 | 1.0e-05 |" in lines
     assert "| ONNX Runtime | 20 | 20 – 20 | not compared | outputs differ | 1.0e-01 |" in lines
     assert "Not measured with batch 2: PyTorch torch.compile, frozen: no compiler." in lines
+
+
+def test_a_folder_of_pictures_is_reported(bench: SimpleNamespace) -> None:
+    def runs(seconds: list[float], cpu: float) -> list[dict[str, float]]:
+        return [{"seconds": each, "cpu_seconds": cpu * each, "peak_bytes": 300 << 20} for each in seconds]
+
+    raw = {
+        "pictures": 264, "cores": 2, "workers": 1,
+        "all": {"lamina": runs([10.0, 12.0], 1.8), "torch": runs([20.0, 18.0], 1.0)},
+        "few": {"lamina": runs([5.0, 4.0], 1.0), "torch": runs([10.0, 10.0], 1.0)},
+    }  # fmt: skip
+    lines = bench.predict_folder.report(raw).splitlines()
+    assert "| `lamina predict` | 24.2 | 22 – 26.4 | 32.5 | 4.5 | 90% | 300 |  |  |" in lines
+    (torch,) = (line for line in lines if line.startswith("| PyTorch"))
+    assert torch.endswith("1 workers | 13.9 | 13.2 – 14.7 | 22.5 | 10.0 | 50% | 300 | 1.75 × | 1.50 – 2.00 |")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is counted as Linux counts it")
+def test_a_folder_of_pictures_is_predicted(
+    bench: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _see_lamina(monkeypatch)
+    folder = bench.predict_folder.make(tmp_path / "pictures", 3)
+    model = bench.predict_folder.save("squeezenet", tmp_path / "model.lamina")
+    found = bench.predict_folder.run([*bench.commands.LAMINA, "predict", str(model), str(folder), "--json"], 3)
+    assert found["cpu_seconds"] > 0
+    assert found["peak_bytes"] > 50 << 20
+    assert {read_header(path)[:2] for path in bench.predict_folder.files(folder)} == {(500, 375)}
+
+
+def test_what_remat_saves_is_reported(bench: SimpleNamespace) -> None:
+    measured = {"memory": {"kept": 200 << 20, "again": 50 << 20}, "seconds": {"kept": [1.0, 2.0], "again": [1.5, 2.5]}}
+    lines = bench.remat.report({"resnet110": measured}).splitlines()
+    assert "| resnet110, 32×32, batch 64 | 200 | 50 | 0.25 × | 1500 | 2000 | 1.38 × | 1.25 – 1.50 |" in lines
+    for name, deep in bench.remat.NETWORKS.items():
+        assert lm.zoo.architecture(name).input_shape == (deep.side, deep.side, 3)
 
 
 def test_a_library_is_compared_with_itself(bench: SimpleNamespace) -> None:

@@ -43,10 +43,10 @@ NETWORKS = {
     ),
     "branches": lm.Sequential(
         stem=lm.Conv(6, 3),
-        act=lm.relu,
+        act=lm.relu6,
         branches=lm.Parallel(
             a=lm.Sequential(lm.Conv(4, 1), lm.BatchNorm(), lm.tanh),
-            b=lm.Sequential(lm.BatchNorm(), lm.relu, lm.Conv(3, 3, groups=3), lm.relu, lm.relu),
+            b=lm.Sequential(lm.BatchNorm(), lm.relu, lm.Conv(3, 3, groups=3), lm.relu6, lm.relu),
         ),
         depthwise=lm.Conv(7, 3, groups=7, use_bias=False),
         head=lm.Flatten(),
@@ -117,21 +117,42 @@ def test_norms_and_activations_are_gone_where_they_can_be():
     assert kinds.count("Relu") == 2  # after the sums, which are no convolutions
 
 
-@pytest.mark.parametrize("relu", [False, True])
+@pytest.mark.parametrize("bound", [None, np.inf, 6.0])
 @pytest.mark.parametrize("batch", [1, 4])
-def test_bias_and_relu_in_the_convolution(relu, batch):
+def test_bias_and_relu_in_the_convolution(bound, batch):
     rng = np.random.default_rng(0)
     x, w, b = (jnp.asarray(rng.standard_normal(s), jnp.float32) for s in ((batch, 31, 29, 8), (3, 3, 8, 16), (16,)))
-    got = jax.jit(lambda *args: conv_with_bias(*args, relu=relu, strides=2, padding=((1, 0), (2, 1))))(x, w, b)
+    got = jax.jit(lambda *args: conv_with_bias(*args, bound=bound, strides=2, padding=((1, 0), (2, 1))))(x, w, b)
     want = conv(x, w, 2, ((1, 0), (2, 1))) + b
-    assert norm_error(got, np.asarray(jnp.maximum(want, 0) if relu else want)) < 1e-6
+    assert norm_error(got, np.asarray(want if bound is None else jnp.minimum(jnp.maximum(want, 0), bound))) < 1e-6
+
+
+@pytest.mark.parametrize("name", ["mobilenet_v2", "efficientnet_lite0"])
+def test_no_relu6_of_the_zoo_takes_a_pass_of_its_own(name):
+    network = lm.zoo.build(name, classes=10)
+    params, state = jax.eval_shape(lambda key: network.init(key, (64, 64, 3)), jax.random.key(0))
+    folded = []
+
+    def fold_it(params, state):
+        folded.append(fold(network, params, state)[0])
+        return 0
+
+    jax.eval_shape(fold_it, params, state)
+    kinds = [type(layer) for layer in _leaves(folded[0])]
+    assert lm.Relu6 not in kinds
+    assert lm.BatchNorm not in kinds
+
+
+def _leaves(layer):
+    parts = list(layer.parts())
+    return [leaf for _, part in parts for leaf in _leaves(part)] if parts else [layer]
 
 
 def test_a_cpu_program_stores_them_together_and_others_do_not():
     if native.native().library is None:
         pytest.skip(native.native().reason)
     shapes = [jax.ShapeDtypeStruct(s, jnp.float32) for s in ((2, 31, 29, 8), (3, 3, 8, 16), (16,))]
-    program = jax.jit(lambda *args: conv_with_bias(*args, relu=True))
+    program = jax.jit(lambda *args: conv_with_bias(*args, bound=6.0))
     assert "lamina_conv_with_bias" in program.lower(*shapes).as_text()
     for platform in ("cuda", "tpu"):
         assert "lamina_conv" not in jax.export.export(program, platforms=[platform])(*shapes).mlir_module()

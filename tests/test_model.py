@@ -1,16 +1,21 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 import pytest
+from PIL import Image
 from scipy.special import softmax
 
 import lamina as lm
 from lamina.data import load
 from lamina.data.base import ArraySplit, MultiLabelTarget, ValueTarget
+from lamina.data.decode import decode_many
+from lamina.data.image_preprocessing import ImagePreprocessing
 from lamina.errors import DataError
 from lamina.model import Model, Predictions
 
@@ -69,6 +74,39 @@ def test_reading_and_computing_agree_on_every_input(model: Model, held_out: Any)
     together = model.predict(held_out.inputs[:5]).labels
     assert together is not None
     assert [labels[0] for labels in alone if labels is not None] == list(together)
+
+
+def test_files_are_decoded_once_and_not_long_before_they_are_needed(
+    model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(0)
+    paths = [str(tmp_path / f"{index}.png") for index in range(23)]
+    for path in paths:
+        Image.fromarray(rng.integers(0, 255, (8, 8), np.uint8)).save(path)
+    pictures = replace(model, preprocessing=ImagePreprocessing(8, 8, 1, (0.0,), (255.0,)))
+    whole = pictures.predict(pictures.preprocessing.encode(paths)).probabilities
+    decoded: list[str] = []
+
+    def decode(given: Sequence[Any], *shape: int) -> Any:
+        decoded.extend(given)
+        return decode_many(given, *shape)
+
+    monkeypatch.setattr("lamina.data.image_preprocessing.decode_many", decode)
+    answers = []
+    for index, part in enumerate(pictures.stream(paths, 4)):
+        assert len(decoded) <= 4 * (index + 4)  # this batch, two made and one being made
+        answers.append(part.probabilities)
+    assert decoded == paths
+    np.testing.assert_allclose(np.concatenate(answers), whole, rtol=1e-5)
+    np.testing.assert_allclose(pictures.predict(paths, 4).probabilities, whole, rtol=1e-5)
+    assert pictures._predictor.programs() == 2  # batches of 4, and of 23 in a shape of 32
+
+
+def test_a_file_that_cannot_be_read_is_refused_by_its_name(model: Model, tmp_path: Path) -> None:
+    pictures = replace(model, preprocessing=ImagePreprocessing(8, 8, 1, (0.0,), (255.0,)))
+    Image.new("L", (8, 8)).save(tmp_path / "good.png")
+    with pytest.raises(DataError, match=r"none\.png: there is no such file"):
+        pictures.predict([str(tmp_path / "good.png")] * 5 + ["none.png"], 2)
 
 
 def test_nothing_to_predict_is_refused(model: Model) -> None:

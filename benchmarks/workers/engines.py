@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import time
 import warnings
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 from networks import Network, trained_weights
 
-__all__ = ["LaminaEngine", "OnnxEngine", "TorchEngine"]
+__all__ = ["KerasEngine", "LaminaEngine", "OnnxEngine", "TorchEngine"]
 
 
 class LaminaEngine:
@@ -68,6 +69,36 @@ class TorchEngine:
         # Weights become constants only where no gradient could ask for them.
         with torch.no_grad() if self.compiled else torch.inference_mode():
             return self.model(self.x).numpy()
+
+
+class KerasEngine:
+    """Keras' `predict_on_batch` on the backend that KERAS_BACKEND names; on TensorFlow with or without XLA."""
+
+    remark = ""
+
+    def __init__(self, threads: int) -> None:
+        from workers.keras_trainer import KerasTrainer
+
+        self.trainer = KerasTrainer(threads, fit=False)
+
+    def load(self, network: Network, x: np.ndarray, seed: int) -> None:
+        from workers.keras_trainer import built, place
+
+        self.x = x
+        timed = []
+        for variant in self.trainer.variants(network):
+            model = built(network)
+            place(model, network, trained_weights(network, seed))
+            model.compile(**variant)
+            model.predict_on_batch(x)
+            began = time.perf_counter()
+            model.predict_on_batch(x)
+            timed.append((time.perf_counter() - began, len(timed), model))
+        self.model = min(timed)[-1]
+
+    def run(self) -> np.ndarray:
+        """The logits of the batch."""
+        return np.asarray(self.model.predict_on_batch(self.x))
 
 
 class OnnxEngine:

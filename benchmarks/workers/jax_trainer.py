@@ -26,6 +26,7 @@ from networks import (
     Network,
     Recurrent,
     Relu,
+    Relu6,
     Residual,
     first_weights,
 )
@@ -128,8 +129,11 @@ def _layer(layer: Any, own: dict[str, jax.Array], x: jax.Array) -> jax.Array:
             return y + own["bias"] if layer.bias else y
         case Relu():
             return jax.nn.relu(x)
-        case MaxPool(window, stride, padding):
-            pads = ((0, 0), (padding, padding), (padding, padding), (0, 0))
+        case Relu6():
+            return jax.nn.relu6(x)
+        case MaxPool(window, stride, padding, ceil):
+            beyond = padding + (stride - 1 if ceil else 0)
+            pads = ((0, 0), (padding, beyond), (padding, beyond), (0, 0))
             return lax.reduce_window(x, -jnp.inf, lax.max, (1, window, window, 1), (1, stride, stride, 1), pads)
         case GlobalAvgPool():
             return jnp.mean(x, (1, 2))

@@ -19,13 +19,15 @@ from networks import (
     Network,
     Recurrent,
     Relu,
+    Relu6,
     Residual,
+    Weights,
     first_weights,
 )
 
 from workers.base import EVALUATION_BATCH, Trainer
 
-__all__ = ["KerasTrainer"]
+__all__ = ["KerasTrainer", "built", "place"]
 
 
 class KerasTrainer(Trainer):
@@ -46,8 +48,7 @@ class KerasTrainer(Trainer):
         keras.backend.clear_session()
         keras.config.set_dtype_policy({"f32": "float32", "bf16": "mixed_bfloat16"}[self.precision])
         self.network = network
-        inputs = keras.Input(network.input_shape)
-        self.model = keras.Model(inputs, _chain(network.layers, "", inputs))
+        self.model = built(network)
         self.model.compile(
             # Keras' own epsilon is 1e-7.
             optimizer=keras.optimizers.Adam(rate, epsilon=1e-8),
@@ -55,7 +56,7 @@ class KerasTrainer(Trainer):
             steps_per_execution=network.per_execution if self.fit else 1,
             jit_compile=variant.get("jit_compile", "auto"),
         )
-        self.weights = _weights(network, seed)
+        self.weights = first_weights(network, seed)
         self.model.optimizer.build(self.model.trainable_variables)
         self.fresh = [np.array(variable) for variable in self.model.optimizer.variables]
         self.reset()
@@ -64,8 +65,7 @@ class KerasTrainer(Trainer):
         self.x, self.y = x, y
 
     def reset(self) -> None:
-        for path, arrays in self.weights.items():
-            self.model.get_layer(path).set_weights(arrays)
+        place(self.model, self.network, self.weights)
         for variable, value in zip(self.model.optimizer.variables, self.fresh, strict=True):
             variable.assign(value)
 
@@ -85,6 +85,18 @@ class KerasTrainer(Trainer):
         return np.concatenate([keras.ops.convert_to_numpy(piece).astype(np.float32) for piece in pieces])
 
 
+def built(network: Network) -> Any:
+    """A network as Keras' functional model."""
+    inputs = keras.Input(network.input_shape)
+    return keras.Model(inputs, _chain(network.layers, "", inputs))
+
+
+def place(model: Any, network: Network, weights: Weights) -> None:
+    """Give a model its weights."""
+    for path, arrays in _ordered(network, weights).items():
+        model.get_layer(path).set_weights(arrays)
+
+
 def _chain(layers: tuple[Any, ...], prefix: str, x: Any) -> Any:
     """The layers called one after the other; they are named by their paths."""
     for index, layer in enumerate(layers):
@@ -99,6 +111,9 @@ def _chain(layers: tuple[Any, ...], prefix: str, x: Any) -> Any:
             padding = getattr(layer, "padding", 0)
             if padding and layer.stride > 1:
                 x = keras.layers.ZeroPadding2D(padding)(x)
+            if isinstance(layer, MaxPool) and layer.ceil:  # after ReLU zeros are as good as nothing
+                missing = [-(size - layer.window) % layer.stride for size in x.shape[1:-1]]
+                x = keras.layers.ZeroPadding2D([(0, more) for more in missing])(x) if any(missing) else x
             x = _layer(layer, path)(x)
     return x
 
@@ -117,7 +132,9 @@ def _layer(layer: Any, name: str) -> Any:
             return keras.layers.BatchNormalization(momentum=MOMENTUM, epsilon=EPSILON, name=name)
         case Relu():
             return keras.layers.ReLU(name=name)
-        case MaxPool(window, stride, 0):
+        case Relu6():
+            return keras.layers.ReLU(6, name=name)
+        case MaxPool(window, stride):  # `_chain` has padded
             return keras.layers.MaxPooling2D(window, stride, name=name)
         case GlobalAvgPool():
             return keras.layers.GlobalAveragePooling2D(name=name)
@@ -130,16 +147,15 @@ def _layer(layer: Any, name: str) -> Any:
     raise NotImplementedError(f"no {layer}")
 
 
-def _weights(network: Network, seed: int) -> dict[str, list[np.ndarray]]:
-    """The first weights in Keras' order."""
-    weights = first_weights(network, seed)
+def _ordered(network: Network, weights: Weights) -> dict[str, list[np.ndarray]]:
+    """Weights in Keras' order."""
     ordered = {}
     for path, layer, _ in network.walk():
         if path not in weights:
             continue
         own = weights[path]
         if isinstance(layer, Conv) and layer.depthwise:
-            own["kernel"] = own["kernel"].swapaxes(2, 3)
+            own = own | {"kernel": own["kernel"].swapaxes(2, 3)}
         if isinstance(layer, Recurrent) and layer.cell == "gru":
             own = {name: _update_first(value) for name, value in own.items()}
             own["bias"] = np.stack([own["bias"], own.pop("recurrent_bias")])

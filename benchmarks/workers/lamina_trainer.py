@@ -21,6 +21,7 @@ from networks import (
     Network,
     Recurrent,
     Relu,
+    Relu6,
     Residual,
     Weights,
     first_weights,
@@ -175,8 +176,10 @@ def _layer(layer: Any) -> lm.Layer:
             return lm.BatchNorm(MOMENTUM, EPSILON)
         case Relu():
             return lm.relu
-        case MaxPool(window, stride, padding):
-            return lm.MaxPool(window, stride, padding)
+        case Relu6():
+            return lm.relu6
+        case MaxPool(window, stride, padding, ceil):
+            return lm.MaxPool(window, stride, padding, ceil_mode=ceil)
         case GlobalAvgPool():
             return lm.GlobalAvgPool()
         case Flatten():

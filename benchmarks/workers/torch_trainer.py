@@ -20,6 +20,7 @@ from networks import (
     Network,
     Recurrent,
     Relu,
+    Relu6,
     Residual,
     Weights,
     first_weights,
@@ -165,8 +166,10 @@ def _module(layer: Any, shape: tuple[int, ...]) -> nn.Module:
             return nn.BatchNorm2d(inputs, EPSILON, 1 - MOMENTUM)
         case Relu():
             return nn.ReLU()
-        case MaxPool(window, stride, padding):
-            return nn.MaxPool2d(window, stride, padding)
+        case Relu6():
+            return nn.ReLU6()
+        case MaxPool(window, stride, padding, ceil):
+            return nn.MaxPool2d(window, stride, padding, ceil_mode=ceil)
         case GlobalAvgPool():
             return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
         case Flatten():

@@ -7,6 +7,14 @@ namespace {
 
 using Numbers = std::vector<double>;
 
+double rounded(double value) {
+  float number = static_cast<float>(value);
+  uint16_t half;
+  from_float(&number, &half, 1);
+  to_float(&half, &number, 1);
+  return number;
+}
+
 void check(const BatchNorm& norm, const Schedule& pool) {
   const int64_t rows = norm.rows, channels = norm.channels;
   const Numbers x = random_numbers(rows * channels, 1), dy = random_numbers(rows * channels, 2);
@@ -21,7 +29,12 @@ void check(const BatchNorm& norm, const Schedule& pool) {
       const double unit = (x[i * channels + c] - mean[c]) * inverse;
       const int64_t at = i * channels + c;
       y[at] = unit * scale[c] + bias[c] + (norm.after == After::kSumRelu ? added[at] : 0);
-      if (norm.after != After::kNothing && y[at] <= 0) y[at] = d[at] = 0;
+      // A sum that is rounded to the bound has reached it.
+      const double stored = norm.half && norm.after == After::kSumRelu ? rounded(y[at]) : y[at];
+      if (norm.after != After::kNothing && !(stored > 0 && stored < norm.bound)) {
+        y[at] = y[at] > 0 ? norm.bound : 0;
+        d[at] = 0;
+      }
       d_bias[c] += d[at];
       d_scale[c] += d[at] * unit;
     }
@@ -71,12 +84,18 @@ void test_all() {
   Pool pool(3);
   for (bool half : {false, true}) {
     for (After after : {After::kNothing, After::kRelu, After::kSumRelu}) {
-      for (int64_t slices : {1, 2, 3, 5}) {
-        for (int64_t rows : {2, 7, 8, 9, 256, 257, 1031}) {
-          for (int64_t channels : {1, 3, 8, 17, 64}) check({half, after, slices, rows, channels, 1e-3f}, pool.schedule());
+      for (float bound : {INFINITY, 1.0f}) {
+        if (after == After::kNothing && bound == 1) continue;
+        const auto norm = [&](int64_t slices, int64_t rows, int64_t channels) {
+          return BatchNorm{half, after, bound, slices, rows, channels, 1e-3f};
+        };
+        for (int64_t slices : {1, 2, 3, 5}) {
+          for (int64_t rows : {2, 7, 8, 9, 256, 257, 1031}) {
+            for (int64_t channels : {1, 3, 8, 17, 64}) check(norm(slices, rows, channels), pool.schedule());
+          }
+          check(norm(slices, 3000, 40), caller_only());
+          check(norm(slices, 5, 5000), pool.schedule());
         }
-        check({half, after, slices, 3000, 40, 1e-3f}, caller_only());
-        check({half, after, slices, 5, 5000, 1e-3f}, pool.schedule());
       }
     }
   }

@@ -138,19 +138,23 @@ void check(const Case& c, bool half, const Schedule& pool, Tally& tally) {
   }
 }
 
-// Bias and ReLU where the sums are stored.
+// Bias, ReLU and ReLU6 where the sums are stored.
 void check_epilogue(const Case& c, bool half, const Schedule& pool, Tally& tally) {
   const auto plain = values(c, half, 1);
   const Geometry g = read_geometry(plain.data(), plain.size());
   Arrays arrays{random_numbers(g.x_elements(), 1), random_numbers(g.w_elements(), 2),
                 std::vector<double>(g.y_elements())};
+  // Sums of about 3, so that ReLU6 cuts off some of them: a power of two rounds nothing.
+  const double scale = std::exp2(-std::round(std::log2(std::sqrt(g.w_elements() / g.out)) - 1.5));
+  for (double& value : arrays.w) value *= scale;
   naive(g, Direction::kForward, arrays);
   const auto bias_values = random_numbers(g.out, 4);
-  for (Epilogue epilogue : {Epilogue::kBias, Epilogue::kBiasRelu}) {
+  for (Epilogue epilogue : {Epilogue::kBias, Epilogue::kBiasRelu, Epilogue::kBiasRelu6}) {
     auto expected = arrays.y;
     for (size_t i = 0; i < expected.size(); ++i) {
       expected[i] += bias_values[i % g.out];
-      if (epilogue == Epilogue::kBiasRelu) expected[i] = std::max(expected[i], 0.0);
+      if (epilogue != Epilogue::kBias) expected[i] = std::max(expected[i], 0.0);
+      if (epilogue == Epilogue::kBiasRelu6) expected[i] = std::min(expected[i], 6.0);
     }
     for (int64_t slices : {1, 3}) {
       ++tally.asked;
@@ -169,7 +173,14 @@ void check_epilogue(const Case& c, bool half, const Schedule& pool, Tally& tally
         w.write(arrays.w, half);
         bias.write(bias_values, false);
         conv->run(pool, x.get(), w.get(), y.get(), scratch.get(), static_cast<const float*>(bias.get()));
-        CHECK(error(y.read(half), expected) < tolerance(*conv, half));
+        const double wrong = error(y.read(half), expected);
+        if (!(wrong < tolerance(*conv, half))) {
+          std::fprintf(stderr, "epilogue %d, %s, %d slices, %s: error %g, case", static_cast<int>(epilogue),
+                       half ? "bfloat16" : "float32", static_cast<int>(slices), conv->name().c_str(), wrong);
+          for (int64_t value : plain) std::fprintf(stderr, " %d", static_cast<int>(value));
+          std::fprintf(stderr, "\n");
+          CHECK(false);
+        }
       }
     }
   }

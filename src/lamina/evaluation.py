@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from lamina.kernels.conv_with_bias import Packed, conv_with_bias, pack
-from lamina.layers import BatchNorm, Conv, Dense, Layer, Parallel, Relu, Residual, Sequential
+from lamina.layers import BatchNorm, Conv, Dense, Layer, Parallel, Relu, Relu6, Residual, Sequential
 from lamina.layers.base import Context, Params, Spec, State, Tape
 
 __all__ = ["Predictor", "fold", "packed"]
@@ -94,8 +94,8 @@ def fold(network: Layer, params: Params, state: State) -> tuple[Layer, Params, S
     """The same function in evaluation, with fewer passes over its activations.
 
     A BatchNorm that follows a Conv or Dense layer in a chain is folded into its weights (its running statistics are
-    constants), and a ReLU that follows a Conv is applied where the convolution stores its sums. Chains inside chains,
-    residual blocks and branches are gone through; other containers stay as they are.
+    constants), and a ReLU or ReLU6 that follows a Conv is applied where the convolution stores its sums. Chains inside
+    chains, residual blocks and branches are gone through; other containers stay as they are.
 
     Returns:
         A network for evaluation alone, its params and its state. Its results differ from the network's by rounding.
@@ -112,13 +112,13 @@ def fold(network: Layer, params: Params, state: State) -> tuple[Layer, Params, S
         if isinstance(part, BatchNorm) and isinstance(before, Conv | Dense):
             own_params[last] = _absorbed(own_params[last], part, part_params, part_state)
             parts[last] = dataclasses.replace(before, use_bias=True)
-        elif isinstance(part, Relu) and isinstance(before, Conv) and before.use_bias:
-            parts[last] = _ConvWithBias(before, relu=True)
+        elif isinstance(part, Relu | Relu6) and isinstance(before, Conv) and before.use_bias:
+            parts[last] = _ConvWithBias(before, part.bound)
         else:
             parts[name], own_params[name], own_state[name] = part, part_params, part_state
             last = name
     parts = {
-        name: _ConvWithBias(part, relu=False) if isinstance(part, Conv) and part.use_bias else part
+        name: _ConvWithBias(part, bound=None) if isinstance(part, Conv) and part.use_bias else part
         for name, part in parts.items()
     }
     if isinstance(network, Residual):
@@ -157,10 +157,10 @@ def _absorbed(params: Params, norm: BatchNorm, norm_params: Params, norm_state: 
 
 @dataclass(frozen=True, repr=False)
 class _ConvWithBias(Layer):
-    """A Conv that adds its bias, and takes the maximum with 0, where it stores its sums."""
+    """A Conv that adds its bias, and takes ReLU or ReLU6, where it stores its sums."""
 
     conv: Conv
-    relu: bool
+    bound: float | None
 
     def out_spec(self, in_spec: Spec) -> Spec:
         return self.conv.out_spec(in_spec)
@@ -174,4 +174,4 @@ class _ConvWithBias(Layer):
     def options(self) -> dict[str, Any]:
         """Of `conv_with_bias`."""
         names = ("strides", "padding", "dilation", "groups")
-        return {name: getattr(self.conv, name) for name in names} | {"relu": self.relu}
+        return {name: getattr(self.conv, name) for name in names} | {"bound": self.bound}

@@ -13,7 +13,7 @@ import jax
 import numpy as np
 
 from lamina import heads, modelfile
-from lamina.data.base import ArraySplit, ClassTarget, Preprocessing, Split, Target
+from lamina.data.base import ClassTarget, Preprocessing, Split, Target
 from lamina.errors import DataError
 from lamina.evaluation import Predictor
 from lamina.layers import Layer
@@ -95,11 +95,26 @@ class Model:
         Raises:
             DataError: for inputs that cannot be used.
         """
-        encoded = self.preprocessing.encode(x)
-        n = jax.tree.leaves(encoded)[0].shape[0]
-        if n == 0:
+        outputs = list(self._computed(x, batch_size))
+        if not outputs:
             raise DataError("There is nothing to predict: the input holds no example.")
-        return self.predict_split(ArraySplit(encoded, np.zeros(n, np.int32)), batch_size)
+        return self.read(np.concatenate(outputs))
+
+    def stream(
+        self, x: Any, batch_size: int = 256, skip: Callable[[int, str], object] | None = None
+    ) -> Iterator[Predictions]:
+        """`predict` batch by batch, in order; picture files are decoded while the batch before them is computed.
+
+        Args:
+            skip: told (index, reason) of an input that cannot be read; it is left out of the answers, and told of
+                before those of its batch come. Without it such an input raises.
+        """
+        yield from map(self.read, self._computed(x, batch_size, skip))
+
+    def _computed(
+        self, x: Any, batch_size: int, skip: Callable[[int, str], object] | None = None
+    ) -> Iterator[np.ndarray]:
+        return _compute(self._predictor, _ahead(self.preprocessing.batches(x, batch_size, skip)), batch_size)
 
     def predict_split(self, split: Split, batch_size: int = 256) -> Predictions:
         """Answer for encoded inputs."""
@@ -180,30 +195,37 @@ def run_batches(
     Args:
         before_each: called before every batch; what it raises ends the pass.
     """
-    n = len(split)
-    size = min(batch_size, 1 << max(n - 1, 0).bit_length())
-    results = []
-    for count, x in _batches(split, size):
+    batches = (
+        split.read(np.arange(start, min(start + batch_size, len(split)))) for start in range(0, len(split), batch_size)
+    )
+
+    def checked(x: Any) -> jax.Array:
         before_each()
-        results.append(np.asarray(forward(x))[:count])
-    return np.concatenate(results)
+        return forward(x)
+
+    return np.concatenate(list(_compute(checked, batches if split.in_memory else _ahead(batches), batch_size)))
 
 
-def _batches(split: Split, size: int) -> Iterator[tuple[int, Any]]:
-    """Batches of ``size`` with the number of examples that count; the last one is filled up with repetitions."""
+def _compute(forward: Callable[[Any], jax.Array], batches: Iterator[Any], size: int) -> Iterator[np.ndarray]:
+    """``forward(x)`` for each batch, as host arrays. Smaller ones are filled up with repetitions, to a shape of before.
 
-    def read(start: int) -> tuple[int, Any]:
-        count = min(size, len(split) - start)
-        return count, split.read(np.minimum(np.arange(start, start + size), len(split) - 1))
+    Args:
+        size: examples in a whole batch. Where the first one is smaller, the shape is the next power of two.
+    """
+    shape = 0
+    for x in batches:
+        count = jax.tree.leaves(x)[0].shape[0]
+        shape = max(shape, min(size, 1 << max(count - 1, 0).bit_length()))
+        rows = np.minimum(np.arange(shape), count - 1)
+        filled = x if count == shape else jax.tree.map(lambda leaf: leaf[rows], x)  # noqa: B023
+        yield np.asarray(forward(filled))[:count]
 
-    starts = range(0, len(split), size)
-    if split.in_memory:
-        yield from map(read, starts)
-        return
+
+def _ahead(batches: Iterator[Any]) -> Iterator[Any]:
+    """The same batches, two of them made beforehand by another thread."""
+    end = object()
     with ThreadPoolExecutor(1) as pool:
-        coming = [pool.submit(read, start) for start in starts[:2]]
-        for start in starts[2:]:
-            yield coming.pop(0).result()
-            coming.append(pool.submit(read, start))
-        for future in coming:
-            yield future.result()
+        coming = [pool.submit(next, batches, end) for _ in range(2)]
+        while (x := coming.pop(0).result()) is not end:
+            coming.append(pool.submit(next, batches, end))
+            yield x

@@ -14,7 +14,6 @@ import pytest
 from PIL import Image
 
 import lamina as lm
-from lamina.cli import predict as module
 from lamina.cli.terminal import percent
 
 from .conftest import Command, Home
@@ -77,9 +76,8 @@ def test_values_and_labels_have_their_own_form(lamina: Command, home: Home) -> N
     assert lamina("predict", home.labels, home.x, "--top", "2").code == 0
 
 
-def test_large_inputs_come_in_portions(lamina: Command, home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_inputs_come_in_portions(lamina: Command, home: Home) -> None:
     whole = lamina("predict", home.model, home.pictures, "--json").json
-    monkeypatch.setattr(module, "_CHUNK_BYTES", 1)
     portions = lamina("predict", home.model, home.pictures, "--batch-size", "5", "--json").json
     assert [answer["label"] for answer in portions["predictions"]] == [
         answer["label"] for answer in whole["predictions"]
@@ -120,6 +118,32 @@ def test_what_cannot_be_read_is_skipped_and_told(lamina: Command, home: Home, tm
     assert len(done.json["skipped"]) == 7
     assert done.err.count("warning:") == 6
     assert "2 more were skipped" in done.err
+
+
+def test_answers_keep_to_their_names_where_some_are_skipped(lamina: Command, home: Home, tmp_path: Path) -> None:
+    kinds = ["dark", "light", "broken", "light", "broken", "broken", "dark", "a_rather_long_name", "light", "dark"]
+    for index, kind in enumerate(kinds):
+        path = tmp_path / f"{index}{kind}.png"
+        if kind in ("dark", "light"):
+            shutil.copy(home.pictures / kind / f"{kind}{index}.png", path)
+        else:
+            path.write_bytes(b"?")
+    wanted = [(f"{index}{kind}.png", kind) for index, kind in enumerate(kinds) if kind in ("dark", "light")]
+    done = lamina("predict", home.model, tmp_path, "--batch-size", "2", "--json")
+    assert [(Path(answer["input"]).name, answer["label"]) for answer in done.json["predictions"]] == wanted
+    skipped = [Path(item["input"]).name for item in done.json["skipped"]]
+    assert skipped == ["2broken.png", "4broken.png", "5broken.png", "7a_rather_long_name.png"]
+    lines = lamina("predict", home.model, tmp_path, "--batch-size", "2").out.splitlines()
+    assert [(Path(line.split()[0]).name, line.split()[1]) for line in lines] == wanted
+    assert len({line.index(line.split()[1], len(str(tmp_path)) + 10) for line in lines}) == 1  # aligned
+
+
+def test_nothing_that_can_be_read_is_an_error(lamina: Command, home: Home, tmp_path: Path) -> None:
+    (tmp_path / "broken.png").write_bytes(b"")
+    done = lamina("predict", home.model, tmp_path, "--out", tmp_path / "answers.csv")
+    assert (done.code, done.out) == (2, "")
+    assert "broken.png: the file is empty" in done.err
+    assert not (tmp_path / "answers.csv").exists()
 
 
 @pytest.mark.parametrize("name", ["\x1b[31mred.png", "new\nline.png", "broken\udcff.png", "[bold]:smile:.png"])

@@ -221,7 +221,7 @@ def test_models(lamina: Command, desk: Path, model: Path, damage: str, command: 
 PREDICTIONS = {
     "": "INPUT",
     "nowhere.png": "There is no nowhere.png",
-    "net.py": "There is no picture to predict",
+    "net.py": "There is nothing to predict: net.py: it is not a picture",
     "pictures --contains drak": "knows no class 'drak'.*'dark'",
     "pictures --top 0": "--top",
     "pictures --batch-size 0": "--batch-size",

@@ -90,7 +90,8 @@ def test_a_learning_rate_can_be_looked_for(lamina: Command, desk: Path) -> None:
 def test_options_reach_the_run(lamina: Command, desk: Path) -> None:
     given = "--optimizer momentum --lr 0.02 --schedule cosine --loss hinge --batch-size full --patience 7 --seed 5"
     done = lamina(
-        "train", "pictures", *ONE, *given.split(), "--precision", "bf16", "--scale", "minmax", "--size", "4x5"
+        *("train", "pictures", *ONE, *given.split()),
+        *("--precision", "bf16", "--remat", "--scale", "minmax", "--size", "4x5"),
     )
     assert done.code == 0, done.err
     config = json.loads(Path("runs/pictures/config.json").read_text())
@@ -99,7 +100,7 @@ def test_options_reach_the_run(lamina: Command, desk: Path) -> None:
     assert config["optimizer"]["schedule"]["type"] == "CosineDecay"
     assert config["loss"]["type"] == "Hinge"
     assert config["batch_size"] > 8
-    assert (config["patience"], config["seed"], config["precision"]) == (7, 5, "bf16")
+    assert (config["patience"], config["seed"], config["precision"], config["remat"]) == (7, 5, "bf16", True)
     preprocessing = lm.load("runs/pictures/model.lamina").preprocessing
     assert preprocessing.input_spec().shape[:2] == (4, 5)
     assert preprocessing.mean == (0.0,)  # type: ignore[attr-defined]

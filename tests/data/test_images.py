@@ -567,23 +567,32 @@ class TestPreprocessing:
         noise(9).save(buffer, "PNG")
         monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(buffer.getvalue())))
         gathered = self.colour.gather([str(tmp_path / "deep"), str(single), "-"])
-        assert gathered.names == (*(str(tmp_path / f"deep/er/{i:03}.png") for i in range(3)), str(single), "-")
-        assert gathered.skipped == ((str(tmp_path / "deep/bad.jpg"), "the file is empty"),)
-        encoded = self.colour.encode(gathered.raw[3:])
+        found = [str(tmp_path / "deep/bad.jpg"), *(str(tmp_path / f"deep/er/{i:03}.png") for i in range(3))]
+        assert gathered.names == (*found, str(single), "-")
+        assert gathered.raw[:-1] == [*found, str(single)]
+        encoded = self.colour.encode(gathered.raw[4:])
         np.testing.assert_array_equal(encoded, np.stack([np.asarray(noise(8)), np.asarray(noise(9))]))
 
-    def test_gather_keeps_paths_where_pixels_do_not_fit(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        fill(tmp_path, {"a": 3})
-        pixels = self.colour.gather([str(tmp_path)]).raw
-        monkeypatch.setattr("lamina.data.image_preprocessing.free_memory", lambda: 0)
-        paths = self.colour.gather([str(tmp_path)]).raw
-        assert all(isinstance(path, str) for path in paths)
-        np.testing.assert_array_equal(self.colour.encode(paths[1:]), pixels[1:])
+    def test_batches_leave_out_what_cannot_be_read_and_tell(self, tmp_path: Path) -> None:
+        fill(tmp_path, {"a": 7})
+        paths = sorted(map(str, tmp_path.rglob("*.png")))
+        expected = self.colour.encode(paths)
+        pictures: list[str | bytes] = [*paths[:2], b"", paths[2], b"?", "none.png", *paths[3:]]
+        told: dict[int, str] = {}
+        batches = self.colour.batches(pictures, 2, told.__setitem__)
+        np.testing.assert_array_equal(next(batches), expected[:2])
+        assert told == {}  # nothing is read before it is asked for
+        np.testing.assert_array_equal(np.concatenate(list(batches)), expected[2:])
+        assert {index: reason[:9] for index, reason in told.items()} == {2: "the file ", 4: "it is not", 5: "there is "}
+        with pytest.raises(DataError, match="number 2: the file is empty"):
+            list(self.colour.batches(pictures, 2))
+        arrays = list(self.colour.batches(expected, 3))
+        assert [len(array) for array in arrays] == [3, 3, 1]
+        np.testing.assert_array_equal(np.concatenate(arrays), expected)
 
     def test_gather_refuses_what_is_not_there(self, tmp_path: Path) -> None:
-        (tmp_path / "bad.png").write_bytes(b"")
         (tmp_path / "empty").mkdir()
-        for name, message in {"none.png": "There is no", "bad.png": "is empty", "empty": "no pictures"}.items():
+        for name, message in {"none.png": "There is no", "empty": "no pictures"}.items():
             with pytest.raises(DataError, match=message):
                 self.colour.gather([str(tmp_path / name)])
 

@@ -49,6 +49,14 @@ def chunk(made: Program, data: Data, first: int, count: int, rates: int = 0) -> 
     return run(started(made, data), *block[:3], jnp.full(shape, 0.1), jnp.int32(first), jnp.int32(count), KEY)
 
 
+@pytest.mark.parametrize("rates", [0, 2])
+def test_what_is_computed_again_is_the_same(digits: Data, rates: int) -> None:
+    made = [program(CONV, digits, remat=remat, rates=rates) for remat in (False, True)]
+    kept, again = (chunk(each, digits, 0, 3, rates) for each in made)
+    for one, other in zip(jax.tree.leaves(kept), jax.tree.leaves(again), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
+
+
 def test_a_step_is_gradient_descent_on_the_loss(digits: Data) -> None:
     made = program(NETWORK, digits)
     carry = started(made, digits)

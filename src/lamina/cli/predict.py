@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,7 +11,7 @@ import typer
 
 from lamina.cli.models import open_model
 from lamina.cli.terminal import Reporter, clean, emit_json, metric_number, percent
-from lamina.errors import BadInputError, ConfigError, nearest
+from lamina.errors import BadInputError, ConfigError, DataError, nearest
 
 if TYPE_CHECKING:
     from lamina.data import Inputs
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 __all__ = ["predict"]
 
 _ENDINGS = (".csv", ".parquet")
-_CHUNK_BYTES = 64 << 20  # network input in memory at a time
 
 
 def predict(
@@ -57,22 +57,22 @@ def predict(
     given = trained.preprocessing.gather(inputs)
     for warning in given.warnings:
         reporter.warn(warning)
-    for name, reason in given.skipped[:5]:
-        reporter.warn(f"{name} was skipped: {reason}")
-    if len(given.skipped) > 5:
-        reporter.warn(f"{len(given.skipped) - 5} more were skipped.")
-    answers = _answers(trained, given, batch_size, top, contains)
-    if out is not None:
-        rows = list(answers)
-        _write(Path(out), rows, trained)
-        reporter.say(f"{len(rows)} predictions are in {out}")
-        answers = iter(rows)
-    if as_json:
-        skipped = [{"input": name, "reason": reason} for name, reason in given.skipped]
-        emit_json({"predictions": list(answers), "skipped": skipped, "warnings": reporter.warnings})
-    elif out is None:
+    skipped = list(given.skipped)
+    answers = _answers(trained, given, batch_size, top, contains, skipped)
+    if out is None and not as_json:
         for line in _lines(answers, given.names, trained, top):
             print(line)  # noqa: T201
+    rows = list(answers)
+    for name, reason in skipped[:5]:
+        reporter.warn(f"{name} was skipped: {reason}")
+    if len(skipped) > 5:
+        reporter.warn(f"{len(skipped) - 5} more were skipped.")
+    if out is not None:
+        _write(Path(out), rows, trained)
+        reporter.say(f"{len(rows)} predictions are in {out}")
+    if as_json:
+        told = [{"input": name, "reason": reason} for name, reason in skipped]
+        emit_json({"predictions": rows, "skipped": told, "warnings": reporter.warnings})
 
 
 def _check_out(path: Path, force: bool) -> None:
@@ -93,17 +93,20 @@ def _check_class(model: Model, name: str) -> None:
         raise ConfigError(f"The model knows no class {name!r}.", nearest(name, model.target.names))
 
 
-def _answers(model: Model, given: Inputs, batch_size: int, top: int, contains: str | None) -> Iterator[dict[str, Any]]:
-    """One JSON-able answer an input, computed in portions of bounded memory."""
-    import jax
-
-    leaves = jax.tree.leaves(model.preprocessing.input_spec())
-    size = sum(leaf.size * leaf.dtype.itemsize for leaf in leaves)
-    step = max(1, _CHUNK_BYTES // max(size * batch_size, 1)) * batch_size
-    for start in range(0, len(given.names), step):
-        names = given.names[start : start + step]
-        predictions = model.predict(given.raw[start : start + step], batch_size)
-        yield from _described(model, names, predictions, top, contains)
+def _answers(
+    model: Model, given: Inputs, batch_size: int, top: int, contains: str | None, skipped: list[tuple[str, str]]
+) -> Iterator[dict[str, Any]]:
+    """One JSON-able answer an input that can be read; of the others, name and reason are added to ``skipped``."""
+    failed: dict[int, str] = {}
+    readable = (name for index, name in enumerate(given.names) if index not in failed)
+    answered = False
+    for predictions in model.stream(given.raw, batch_size, failed.__setitem__):
+        answered = True
+        yield from _described(model, list(islice(readable, len(predictions))), predictions, top, contains)
+    skipped += [(given.names[index], reason) for index, reason in failed.items()]
+    if not answered:
+        first = f"{skipped[0][0]}: {skipped[0][1]}" if skipped else "the input holds no example"
+        raise DataError(f"There is nothing to predict: {first}.")
 
 
 def _described(
@@ -134,7 +137,7 @@ def _lines(answers: Iterator[dict[str, Any]], names: Sequence[str], model: Model
     """The answers for people. Names are known beforehand, so that lines are aligned though they come in portions."""
     from rich.cells import cell_len
 
-    name_width = max(cell_len(clean(name)) for name in names)
+    name_width = max((cell_len(clean(name)) for name in names), default=0)
     label_width = max(cell_len(clean(name)) for name in model.target.names)
 
     def padded(text: str, width: int) -> str:

@@ -161,6 +161,14 @@ def train(
     precision: Annotated[
         str, typer.Option("--precision", metavar="f32|bf16", help="Of the computation.", rich_help_panel=_TRAINING)
     ] = "f32",
+    remat: Annotated[
+        bool,
+        typer.Option(
+            "--remat",
+            help="Less memory, more time: compute activations again instead of keeping them.",
+            rich_help_panel=_TRAINING,
+        ),
+    ] = False,
     device: Annotated[
         str | None,
         typer.Option(
@@ -304,6 +312,7 @@ def train(
             **settings,
             seed=seed,
             precision=precision,  # type: ignore[arg-type]
+            remat=remat,
             time_limit=seconds,
             out=folder,
             force=force,

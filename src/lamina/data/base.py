@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar, Literal, Protocol, TypeAlias
 
@@ -44,6 +44,20 @@ class Preprocessing(Config):
         """Raw examples → arrays with a leading example axis. Raises `DataError` for what cannot be used."""
         raise NotImplementedError
 
+    def batches(self, raw: Any, size: int, skip: Callable[[int, str], object] | None = None) -> Iterator[Encoded]:
+        """Raw examples encoded in batches of at most ``size``; pictures are decoded when their batch is asked for.
+
+        Args:
+            skip: told (index, reason) of an example that cannot be read, which is left out of its batch, before that
+                batch comes; without it such an example raises.
+
+        Raises:
+            DataError: for what cannot be used.
+        """
+        encoded = self.encode(raw)
+        for start in range(0, jax.tree.leaves(encoded)[0].shape[0], size):
+            yield jax.tree.map(lambda array: array[start : start + size], encoded)  # noqa: B023
+
     def transform(self, x: Any) -> Any:
         """Encoded batch → network input, as jax arrays, inside the compiled program."""
         raise NotImplementedError
@@ -63,8 +77,8 @@ class Inputs:
 
     Attributes:
         names: one per input, shown beside its prediction.
-        raw: what `Preprocessing.encode` takes; sliceable.
-        skipped: (name, reason) of what could not be read.
+        raw: what `Preprocessing.batches` takes.
+        skipped: (name, reason) of what could not even be looked into.
         warnings: sentences for the person, such as on unseen categories.
     """
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -14,7 +14,7 @@ from PIL import Image
 
 from lamina.data.base import Inputs, Preprocessing
 from lamina.data.decode import EXTENSIONS, decode_many
-from lamina.data.image_files import free_memory, walk
+from lamina.data.image_files import walk
 from lamina.errors import ConfigError, DataError, nearest
 from lamina.layers.base import Spec, spec
 
@@ -70,11 +70,11 @@ class ImagePreprocessing(Preprocessing):
         """
         if isinstance(raw, np.ndarray) or (hasattr(raw, "__array__") and not isinstance(raw, Image.Image)):
             return self._arrays(np.asarray(raw))
-        if isinstance(raw, str | bytes | os.PathLike | Image.Image):
+        if _is_picture(raw):
             raw = [raw]
         if not isinstance(raw, Sequence):
             raise DataError(f"Expected pictures (paths, Pillow images or arrays). Received: {type(raw).__name__}.")
-        if all(isinstance(item, str | bytes | os.PathLike | Image.Image) for item in raw):
+        if all(map(_is_picture, raw)):
             return self._pictures(raw)
         try:
             return np.concatenate([self.encode(np.asarray(item) if _is_nested(item) else item) for item in raw])
@@ -82,6 +82,21 @@ class ImagePreprocessing(Preprocessing):
             if isinstance(error, DataError):
                 raise
             raise DataError(f"These pictures cannot be made arrays: {error}.") from None
+
+    def batches(self, raw: Any, size: int, skip: Callable[[int, str], object] | None = None) -> Iterator[np.ndarray]:
+        if not isinstance(raw, list | tuple) or not all(map(_is_picture, raw)):
+            yield from super().batches(raw, size, skip)
+            return
+        for start in range(0, len(raw), size):
+            pictures = raw[start : start + size]
+            pixels, reasons = self._decoded(pictures)
+            if skip is None:
+                _refuse(pictures, reasons, start)
+            else:
+                for place, reason in reasons.items():
+                    skip(start + place, reason)
+            if len(reasons) < len(pictures):
+                yield np.delete(pixels, list(reasons), axis=0) if reasons else pixels
 
     def transform(self, x: Any) -> Any:
         mean, std = jnp.asarray(self.mean, jnp.float32), jnp.asarray(self.std, jnp.float32)
@@ -93,11 +108,10 @@ class ImagePreprocessing(Preprocessing):
     def gather(self, arguments: Sequence[str]) -> Inputs:
         """Picture files, folders of them (searched to any depth), and "-" for one picture on standard input.
 
-        All are decoded here, in parallel, so that what cannot be read is known and left out. Where the result fits
-        into a quarter of the free memory it is kept, otherwise ``raw`` is the list of paths.
+        Nothing is decoded here: ``raw`` is the list of paths.
 
         Raises:
-            DataError: for a path that does not exist, a folder without pictures, or where no picture is readable.
+            DataError: for a path that does not exist, or a folder without pictures.
         """
         names: list[str] = []
         raw: list[str | bytes] = []
@@ -118,30 +132,14 @@ class ImagePreprocessing(Preprocessing):
                 raw.append(argument)
             else:
                 raise DataError(f"There is no {argument}.", "Expected a picture, a folder of pictures, or - for stdin.")
-        keep = len(raw) * self.height * self.width * self.channels <= free_memory() // 4
-        kept: list[np.ndarray] = []
-        failed: dict[int, str] = {}
-        for start in range(0, len(raw), _CHUNK):
-            pixels, reasons = decode_many(raw[start : start + _CHUNK], self.height, self.width, self.channels)
-            failed.update({start + place: reason for place, reason in reasons.items()})
-            if keep:
-                kept.append(np.delete(pixels, list(reasons), axis=0))
-        skipped += [(names[index], reason) for index, reason in failed.items()]
-        good = [index for index in range(len(raw)) if index not in failed]
-        if not good:
-            first = f": {skipped[0][0]}: {skipped[0][1]}" if skipped else ""
-            raise DataError(f"There is no picture to predict{first}.")
-        chosen = np.concatenate(kept) if keep else [raw[index] for index in good]
-        return Inputs(tuple(names[index] for index in good), chosen, tuple(skipped))
+        return Inputs(tuple(names), raw, tuple(skipped))
+
+    def _decoded(self, pictures: Sequence[Any]) -> tuple[np.ndarray, dict[int, str]]:
+        return decode_many(pictures, self.height, self.width, self.channels)
 
     def _pictures(self, pictures: Sequence[Any]) -> np.ndarray:
-        pixels, reasons = decode_many(pictures, self.height, self.width, self.channels)
-        if reasons:
-            index, reason = next(iter(reasons.items()))
-            item = pictures[index]
-            name = os.fspath(item) if isinstance(item, str | os.PathLike) else f"number {index}"
-            more = f" {len(reasons)} of {len(pictures)} pictures cannot be read." if len(reasons) > 1 else ""
-            raise DataError(f"Cannot read the picture {name}: {reason}.{more}")
+        pixels, reasons = self._decoded(pictures)
+        _refuse(pictures, reasons)
         return pixels
 
     def _arrays(self, array: np.ndarray) -> np.ndarray:
@@ -205,6 +203,21 @@ def _pictures_below(folder: str) -> tuple[list[str], list[tuple[str, str]]]:
         name for name, _ in walk(folder, lambda name, reason: skipped.append((os.path.join(folder, name), reason)))
     ]
     return [os.path.join(folder, name) for name in names if os.path.splitext(name)[1].lower() in EXTENSIONS], skipped
+
+
+def _is_picture(item: Any) -> bool:
+    return isinstance(item, str | bytes | os.PathLike | Image.Image)
+
+
+def _refuse(pictures: Sequence[Any], reasons: dict[int, str], first: int = 0) -> None:
+    """Raise `DataError` where there are reasons. ``first``: pictures before these, which could all be read."""
+    if not reasons:
+        return
+    index, reason = next(iter(reasons.items()))
+    item = pictures[index]
+    name = os.fspath(item) if isinstance(item, str | os.PathLike) else f"number {first + index}"
+    more = f" {len(reasons)} of {first + len(pictures)} pictures cannot be read." if len(reasons) > 1 else ""
+    raise DataError(f"Cannot read the picture {name}: {reason}.{more}")
 
 
 def _is_nested(item: Any) -> bool:

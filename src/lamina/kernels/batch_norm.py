@@ -20,7 +20,7 @@ __all__ = ["batch_norm", "plan"]
 
 _SMALLEST = 1 << 14  # numbers; below, XLA fuses it into its neighbours and is done sooner
 _AFTER = ("nothing", "relu", "sum and relu")  # by the library's numbers
-_STATIC = ("epsilon", "after")
+_STATIC = ("epsilon", "after", "bound")
 
 
 def batch_norm(
@@ -29,7 +29,7 @@ def batch_norm(
     bias: jax.Array,
     epsilon: float,
     *,
-    relu: bool = False,
+    bound: float | None = None,
     added: jax.Array | None = None,
 ) -> Arrays:
     """Normalise each channel over all axes but the last: y = (x - mean) · scale / √(var + epsilon) + bias.
@@ -40,14 +40,16 @@ def batch_norm(
         x: ``(batch, ..., channels)``, not empty.
         scale, bias: ``(channels,)``, float32 (float64 for a float64 x).
         epsilon: above 0.
-        relu: y is the maximum of that and 0; its gradient at 0 is 0.
-        added: an array like x that is added before the maximum is taken; only with ``relu``.
+        bound: y is min(max(that, 0), bound), ReLU with infinity and ReLU6 with 6; its gradient at both ends is 0.
+        added: an array like x that is added before ReLU; only with a ``bound``.
 
     Returns:
         y in x's dtype, and the batch's mean and biased variance ``(channels,)`` in scale's dtype.
     """
     more = () if added is None else (added,)
-    y, mean, var = _FORWARD.bind(x, scale, bias, *more, epsilon=float(epsilon), after=_AFTER[relu + len(more)])
+    after = "nothing" if bound is None else _AFTER[1 + len(more)]
+    static = {"epsilon": float(epsilon), "after": after, "bound": math.inf if bound is None else float(bound)}
+    y, mean, var = _FORWARD.bind(x, scale, bias, *more, **static)
     return y, mean, var
 
 
@@ -55,7 +57,9 @@ def _axes(x: jax.Array) -> tuple[int, ...]:
     return tuple(range(x.ndim - 1))
 
 
-def _forward(x: jax.Array, scale: jax.Array, bias: jax.Array, *added: jax.Array, epsilon: float, after: str) -> Arrays:
+def _forward(
+    x: jax.Array, scale: jax.Array, bias: jax.Array, *added: jax.Array, epsilon: float, after: str, bound: float
+) -> Arrays:
     """In one pass over x for both moments.
 
     The mean of squares loses its digits where the mean is large against the spread; any value of the channel taken
@@ -70,12 +74,18 @@ def _forward(x: jax.Array, scale: jax.Array, bias: jax.Array, *added: jax.Array,
     y = (wide - mean) * (scale * lax.rsqrt(var + epsilon)) + bias
     for more in added:
         y = y + widened(more)
-    y = y if after == "nothing" else jax.nn.relu(y)
+    y = y if after == "nothing" else jnp.clip(y, 0, bound)
     return y.astype(x.dtype), mean, var
 
 
 def _linear(
-    dx: jax.Array, d_scale: jax.Array, d_bias: jax.Array, *others: jax.Array, epsilon: float, after: str
+    dx: jax.Array,
+    d_scale: jax.Array,
+    d_bias: jax.Array,
+    *others: jax.Array,
+    epsilon: float,
+    after: str,
+    bound: float,
 ) -> Arrays:
     """Tangents of y, mean and var from those of x, scale, bias and what is added.
 
@@ -91,7 +101,7 @@ def _linear(
     dy = gain * wide + unit * (d_scale - gain * d_unit) + (d_bias - gain * d_mean)
     for more in others[:count]:
         dy = dy + widened(more)
-    return _passed(dy, y).astype(x.dtype), d_mean, 2 * d_unit / inverse
+    return _passed(dy, y, bound).astype(x.dtype), d_mean, 2 * d_unit / inverse
 
 
 def _backward(
@@ -104,19 +114,20 @@ def _backward(
     *y: jax.Array,
     epsilon: float,
     after: str,
+    bound: float,
 ) -> Arrays:
     """Gradients of x, scale and bias, and of what is added, if anything is, from that of y."""
     inverse = lax.rsqrt(var + epsilon)
-    unit, wide = (widened(x) - mean) * inverse, _passed(widened(dy), y)
+    unit, wide = (widened(x) - mean) * inverse, _passed(widened(dy), y, bound)
     d_bias, d_scale = jnp.sum(wide, _axes(x)), jnp.sum(unit * wide, _axes(x))
     rows = math.prod(x.shape[:-1])
     dx = scale * inverse * (wide - d_bias / rows - unit * (d_scale / rows))
     return dx.astype(x.dtype), d_scale, d_bias, *((wide.astype(x.dtype),) if after == "sum and relu" else ())
 
 
-def _passed(d: jax.Array, y: Sequence[jax.Array]) -> jax.Array:
+def _passed(d: jax.Array, y: Sequence[jax.Array], bound: float) -> jax.Array:
     """What ReLU lets through: all without one."""
-    return jnp.where(y[0] > 0, d, 0) if y else d
+    return jnp.where((y[0] > 0) & (y[0] < bound), d, 0) if y else d
 
 
 def plan(x: Any, after: str) -> tuple[native.Plan, tuple[int, ...]]:
@@ -131,31 +142,36 @@ def plan(x: Any, after: str) -> tuple[native.Plan, tuple[int, ...]]:
     return native.plan("batch_norm", 0, values), values
 
 
-def _forward_on_cpu(x: jax.Array, *others: jax.Array, epsilon: float, after: str) -> Arrays:
+def _forward_on_cpu(x: jax.Array, *others: jax.Array, after: str, **static: Any) -> Arrays:
     found, shape = plan(x, after)
     if found.scratch < 0:
-        return _forward(x, *others, epsilon=epsilon, after=after)
+        return _forward(x, *others, after=after, **static)
     scale, bias, added, *_ = *others, x  # x stands where nothing is added
     channel = jax.ShapeDtypeStruct(x.shape[-1:], jnp.float32)
     results = (jax.ShapeDtypeStruct(x.shape, x.dtype), channel, channel)
-    return _call("forward", results, (x, scale, bias, added), found, shape, epsilon)
+    return _call("forward", results, (x, scale, bias, added), found, shape, static)
 
 
-def _backward_on_cpu(dy: jax.Array, x: jax.Array, *others: jax.Array, epsilon: float, after: str) -> Arrays:
+def _backward_on_cpu(dy: jax.Array, x: jax.Array, *others: jax.Array, after: str, **static: Any) -> Arrays:
     found, shape = plan(x, after)
     if found.scratch < 0:
-        return _backward(dy, x, *others, epsilon=epsilon, after=after)
+        return _backward(dy, x, *others, after=after, **static)
     sums = after == "sum and relu"
     y = others[4] if sums else dy  # without a sum it is not read: where ReLU cuts off follows from x
     channel, whole = jax.ShapeDtypeStruct(x.shape[-1:], jnp.float32), jax.ShapeDtypeStruct(x.shape, x.dtype)
     results = (whole, channel, channel, whole if sums else jax.ShapeDtypeStruct((0,), x.dtype))
-    return _call("backward", results, (dy, x, *others[:4], y), found, shape, epsilon)[: 3 + sums]
+    return _call("backward", results, (dy, x, *others[:4], y), found, shape, static)[: 3 + sums]
 
 
 def _call(
-    direction: str, results: Sequence[Any], operands: Arrays, found: native.Plan, shape: Sequence[int], epsilon: float
+    direction: str,
+    results: Sequence[Any],
+    operands: Arrays,
+    found: native.Plan,
+    shape: Sequence[int],
+    static: dict[str, Any],
 ) -> Arrays:
-    attributes = {"shape": np.asarray(shape, np.int64), "epsilon": np.float32(epsilon)}
+    attributes = {"shape": np.asarray(shape, np.int64)} | {name: np.float32(value) for name, value in static.items()}
     return tuple(native.call(f"lamina_batch_norm_{direction}", results, operands, found.scratch, **attributes))
 
 

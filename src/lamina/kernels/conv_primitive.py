@@ -19,11 +19,15 @@ from jax.interpreters import ad, batching, mlir
 
 from lamina.kernels import conv_batching, conv_portable, native
 
-__all__ = ["DATA_GRADIENT", "FORWARD", "WEIGHT_GRADIENT", "out_size", "packed_bytes", "plan"]
+__all__ = ["DATA_GRADIENT", "DIRECTIONS", "FORWARD", "WEIGHT_GRADIENT", "out_size", "packed_bytes", "plan"]
 
 Pairs: TypeAlias = tuple[tuple[int, int], ...]
 
-_DIRECTIONS = ("forward", "data", "weights", "forward with bias", "forward with bias and relu")
+# By the library's numbers.
+DIRECTIONS = (
+    *("forward", "data", "weights"),
+    *("forward with bias", "forward with bias and relu", "forward with bias and relu6"),
+)
 _EXACT = ("highest", "float32")  # of JAX's words for precision: no algorithm that rounds more than a sum does
 _STATIC = ("strides", "padding", "dilation", "groups")
 
@@ -50,7 +54,7 @@ def plan(
     """The compiled kernel for a convolution, and the description that it is called with.
 
     Args:
-        direction: "forward", "data", "weights", "forward with bias" or "forward with bias and relu".
+        direction: one of `DIRECTIONS`.
         x, kernel, y: arrays or specs: what goes in, the window's weights, what comes out (or their gradients).
     """
     dtype = jnp.dtype(x.dtype).name
@@ -63,12 +67,12 @@ def plan(
     exact = jax.config.jax_default_matmul_precision in _EXACT  # type: ignore[attr-defined]
     head = (native.TYPES[dtype], native.threads(), exact, x.shape[0], x.shape[-1], y.shape[-1], groups)
     geometry = (*head, *axes)
-    return native.plan("conv", _DIRECTIONS.index(direction), geometry), geometry
+    return native.plan("conv", DIRECTIONS.index(direction), geometry), geometry
 
 
 def packed_bytes(direction: str, geometry: tuple[int, ...]) -> int:
     """Bytes of the weights as a planned kernel wants them; 0 where it takes them as they are."""
-    return native.packed_bytes(_DIRECTIONS.index(direction), geometry)
+    return native.packed_bytes(DIRECTIONS.index(direction), geometry)
 
 
 def _on_cpu(direction: str, portable: Callable[..., jax.Array]) -> Callable[..., jax.Array]:

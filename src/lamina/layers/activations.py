@@ -6,8 +6,9 @@ Each is a class, and under its lower-case name an instance with the default opti
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -150,6 +151,8 @@ class Relu(Activation):
     Source: Nair & Hinton 2010, "Rectified linear units improve restricted Boltzmann machines", ICML.
     """
 
+    bound: ClassVar[float] = math.inf
+
     def __call__(self, x: jax.Array) -> jax.Array:
         return jax.nn.relu(x)
 
@@ -161,6 +164,8 @@ class Relu6(Activation):
     Source: Krizhevsky 2010, "Convolutional deep belief networks on CIFAR-10"; the bound keeps digits where numbers are
     short (Howard et al. 2017, arXiv:1704.04861).
     """
+
+    bound: ClassVar[float] = 6.0
 
     def __call__(self, x: jax.Array) -> jax.Array:
         return jax.nn.relu6(x)

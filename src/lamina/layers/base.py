@@ -92,8 +92,9 @@ class Tape:
 
 @dataclass(frozen=True)
 class Then:
-    """What a layer is to do to its output before it returns it: y = max(y, 0), or max(y + added, 0)."""
+    """What a layer is to do to its output before it returns it: y = min(max(y, 0), bound), y + added in y's place."""
 
+    bound: float
     added: Any = None
 
 
@@ -108,6 +109,7 @@ class Context:
         tape: where taps and emitted values go, or None.
         then: what is asked of a layer that `Layer.fuses_relu`, beside its own work.
         frozen_statistics: BatchNorm uses its running statistics in training too, and keeps them.
+        remat: chains compute their activations again in the backward pass instead of keeping them.
     """
 
     train: bool = False
@@ -116,6 +118,7 @@ class Context:
     tape: Tape | None = None
     then: Then | None = None
     frozen_statistics: bool = False
+    remat: bool = False
 
     def child(self, name: str, then: Then | None = None) -> Context:
         """The context of the part called ``name``."""

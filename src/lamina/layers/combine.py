@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from itertools import zip_longest
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal, Self, TypeAlias
 
 import jax
 import jax.numpy as jnp
 
 from lamina.errors import ConfigError, ShapeError, nearest
-from lamina.layers.activations import Relu
+from lamina.layers.activations import Relu, Relu6
 from lamina.layers.base import (
     Context,
     Layer,
@@ -26,10 +26,13 @@ from lamina.layers.base import (
     setup_part,
     spec,
 )
+from lamina.layers.pool import AvgPool, MaxPool
+from lamina.layers.remat import recompute
 
 __all__ = ["Auxiliary", "Merge", "Parallel", "Residual", "Sequential", "TimeDistributed"]
 
 MergeMode: TypeAlias = Literal["concat", "add", "subtract", "multiply", "mean", "max"]
+_LONGEST = 10  # layers that are computed again together
 _MERGES = ("concat", "add", "subtract", "multiply", "mean", "max")
 
 
@@ -97,17 +100,58 @@ class Sequential(_Chain):
         return params, state
 
     def forward(self, params: Params, state: State, x: Any, ctx: Context) -> tuple[Any, State]:
+        if not (ctx.remat and ctx.may_fuse()):
+            return self._run(0, len(self.layers), params, state, x, ctx)
         new_state: State = {}
-        fuse, fused = ctx.may_fuse(), False
-        following = [layer for _, layer in self.layers[1:]]
-        for (name, layer), after in zip_longest(self.layers, following):
-            if fused:  # a Relu that the layer before has done
-                fused = False
-                continue
-            fused = fuse and isinstance(after, Relu) and layer.fuses_relu()
-            then = Then() if fused else ctx.then if after is None else None
+        for first, beyond, again in self._blocks():
+            names = [name for name, _ in self.layers[first:beyond]]
+            own, kept = ({name: tree[name] for name in names if name in tree} for tree in (params, state))
+            inner = ctx if beyond == len(self.layers) else replace(ctx, then=None)
+            run = partial(self._run, first, beyond)
+            x, changed = recompute(run, own, kept, x, inner) if again else run(own, kept, x, inner)
+            new_state |= changed
+        return x, new_state
+
+    def _run(self, first: int, beyond: int, params: Params, state: State, x: Any, ctx: Context) -> tuple[Any, State]:
+        """Some of the parts, one after the other; ``ctx.then`` is asked of the chain's last one."""
+        new_state: State = {}
+        fuse, index = ctx.may_fuse(), first
+        while index < beyond:
+            name, layer = self.layers[index]
+            fused = fuse and self._joined(index)
+            after: Any = self.layers[index + 1][1] if fused else None
+            index += 2 if fused else 1
+            then = Then(after.bound) if fused else ctx.then if index == len(self.layers) else None
             x = apply_part(name, layer, params, state, new_state, x, ctx, then=then)
         return x, new_state
+
+    def _joined(self, index: int) -> bool:
+        """Whether a part can also do what the activation after it does."""
+        after = self.layers[index + 1][1] if index + 1 < len(self.layers) else None
+        return isinstance(after, Relu | Relu6) and self.layers[index][1].fuses_relu()
+
+    def _blocks(self) -> Iterator[tuple[int, int, bool]]:
+        """Which parts are computed again together: (first, beyond, whether they are).
+
+        A residual block or a set of branches by itself; layers between such up to a pooling, after which there is
+        less to keep, and at most `_LONGEST`. A chain inside cuts itself up.
+        """
+        start = index = 0
+        while index < len(self.layers):
+            layer = self.layers[index][1]
+            beyond = index + (2 if self._joined(index) else 1)
+            holds_others = next(layer.parts(), None) is not None
+            if holds_others and start < index:
+                yield start, index, True
+            if holds_others:
+                yield index, beyond, not isinstance(layer, Sequential)
+                start = beyond
+            elif isinstance(layer, MaxPool | AvgPool) or beyond - start >= _LONGEST or beyond == len(self.layers):
+                yield start, beyond, True
+                start = beyond
+            index = beyond
+        if start < index:
+            yield start, index, True
 
     def fuses_relu(self) -> bool:
         return bool(self.layers) and self.layers[-1][1].fuses_relu()
@@ -228,8 +272,8 @@ class Residual(Layer):
         if self.shortcut is not None:
             short = apply_part("shortcut", self.shortcut, params, state, new_state, x, ctx)
         if ctx.then is not None:
-            added = short if ctx.then.added is None else short + ctx.then.added
-            return apply_part("body", self.body, params, state, new_state, x, ctx, then=Then(added)), new_state
+            then = replace(ctx.then, added=short if ctx.then.added is None else short + ctx.then.added)
+            return apply_part("body", self.body, params, state, new_state, x, ctx, then=then), new_state
         y = apply_part("body", self.body, params, state, new_state, x, ctx)
         return apply_part("sum", Merge("add"), {}, {}, {}, (y, short), ctx), new_state
 

@@ -65,8 +65,8 @@ class BatchNorm(Layer):
             mean, var = state["mean"].astype(dtype), state["var"].astype(dtype)
             return ((widened(x) - mean) * (scale * lax.rsqrt(var + self.epsilon)) + bias).astype(x.dtype), state
         then = ctx.then
-        added = then.added if then is not None else None
-        y, mean, var = batch_norm(x, scale, bias, self.epsilon, relu=then is not None, added=added)
+        after = {} if then is None else {"bound": then.bound, "added": then.added}
+        y, mean, var = batch_norm(x, scale, bias, self.epsilon, **after)
         running = {
             name: self.momentum * state[name] + (1 - self.momentum) * lax.stop_gradient(value).astype(jnp.float32)
             for name, value in (("mean", mean), ("var", var))

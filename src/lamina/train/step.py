@@ -59,6 +59,7 @@ class Program:
         penalties: terms on the weights, added to the loss.
         constraint: applied to the weights after each step.
         freeze_statistics: BatchNorm's running statistics are used in training too, and kept.
+        remat: activations are computed again in the backward pass instead of being kept.
         rates: how many learning rates are trained side by side (the carry's leading axis), or 0 for one without.
     """
 
@@ -72,6 +73,7 @@ class Program:
     constraint: MaxNorm | None = None
     dtype: str = "float32"
     freeze_statistics: bool = False
+    remat: bool = False
     rates: int = 0
 
     def start(self, params: Params, state: State) -> Carry:
@@ -102,7 +104,7 @@ class Program:
     ) -> tuple[jax.Array, tuple[State, jax.Array]]:
         """The loss of a batch in training, with the new state and the outputs (float32 logits)."""
         tape = tape or Tape()
-        ctx = Context(train=True, root_key=key, tape=tape, frozen_statistics=self.freeze_statistics)
+        ctx = Context(train=True, root_key=key, tape=tape, frozen_statistics=self.freeze_statistics, remat=self.remat)
         outputs, state = self.network.apply(params, state, self.inputs(x, key), ctx)
         outputs = outputs.astype(jnp.float32)
         loss = self.loss(outputs, y)
