@@ -288,7 +288,7 @@ def _for_training(network: Network, batch_size: int) -> Network:
     # Few batches and few peers at a time: with Adam's moments, VGG-11 takes each of them two gigabytes and more.
     peers = ("lamina", "torch-fused", "torch-compile", "keras-jax", "keras-tensorflow")
     title = f"{network.title}, batch {batch_size}"
-    own = {"batch_size": batch_size, "steps": 1, "compared_after": 1, "batches": 4, "rate": 1e-4, "peers": peers}
+    own = {"batch_size": batch_size, "steps": 1, "compared_after": 1, "batches": 4, "rate": 1e-5, "peers": peers}
     return replace(network, title=title, **own)
 
 
