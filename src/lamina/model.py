@@ -114,7 +114,7 @@ class Model:
     def _computed(
         self, x: Any, batch_size: int, skip: Callable[[int, str], object] | None = None
     ) -> Iterator[np.ndarray]:
-        return _compute(self._predictor, _ahead(self.preprocessing.batches(x, batch_size, skip)), batch_size)
+        return run_inputs(self._predictor, self.preprocessing, x, batch_size, skip)
 
     def predict_split(self, split: Split, batch_size: int = 256) -> Predictions:
         """Answer for encoded inputs."""
@@ -182,6 +182,17 @@ def load(path: str | PathLike[str]) -> Model:
         ModelFileError: for a file that is cut short, corrupt, from a newer Lamina, or no model.
     """
     return Model(**modelfile.read(path))
+
+
+def run_inputs(
+    forward: Callable[[Any], jax.Array],
+    preprocessing: Preprocessing,
+    x: Any,
+    batch_size: int,
+    skip: Callable[[int, str], object] | None = None,
+) -> Iterator[np.ndarray]:
+    """``forward(encoded)`` for raw inputs, batch by batch, as host arrays; see `Model.stream`."""
+    return _compute(forward, _ahead(preprocessing.batches(x, batch_size, skip)), batch_size)
 
 
 def run_batches(

@@ -42,13 +42,16 @@ def describe(
 
     describer = Describer(trained, descriptor_network(trained, layer))
     given = trained.preprocessing.gather(inputs)
-    reporter.skipped(given.skipped)
-    vectors = describer(given.raw)
-    columns = {"input": list(given.names)} | {f"d{index}": column for index, column in enumerate(vectors.T)}
+    failed: dict[int, str] = {}
+    vectors = describer(given.raw, failed.__setitem__)
+    unread = [*given.skipped, *((given.names[index], reason) for index, reason in failed.items())]
+    reporter.skipped(unread)
+    names = [name for index, name in enumerate(given.names) if index not in failed]
+    columns = {"input": names} | {f"d{index}": column for index, column in enumerate(vectors.T)}
     outputs.write_table(path, columns)
     reporter.say(f"{len(vectors)} descriptors of {vectors.shape[1]} numbers are in {path}")
     if as_json:
-        skipped = [{"input": name, "reason": reason} for name, reason in given.skipped]
+        skipped = [{"input": name, "reason": reason} for name, reason in unread]
         emit_json(
             {
                 "descriptors": str(path),

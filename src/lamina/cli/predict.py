@@ -9,17 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from lamina.cli import outputs
 from lamina.cli.models import open_model
 from lamina.cli.terminal import Reporter, clean, emit_json, metric_number, percent
-from lamina.errors import BadInputError, ConfigError, DataError, nearest
+from lamina.errors import ConfigError, DataError, nearest
 
 if TYPE_CHECKING:
     from lamina.data import Inputs
     from lamina.model import Model, Predictions
 
 __all__ = ["predict"]
-
-_ENDINGS = (".csv", ".parquet")
 
 
 def predict(
@@ -50,7 +49,7 @@ def predict(
     """
     reporter = Reporter()
     if out is not None:
-        _check_out(Path(out), force)
+        outputs.new_file(Path(out), force=force, endings=outputs.TABLES)
     trained = open_model(model)
     if contains is not None:
         _check_class(trained, contains)
@@ -63,27 +62,13 @@ def predict(
         for line in _lines(answers, given.names, trained, top):
             print(line)  # noqa: T201
     rows = list(answers)
-    for name, reason in skipped[:5]:
-        reporter.warn(f"{name} was skipped: {reason}")
-    if len(skipped) > 5:
-        reporter.warn(f"{len(skipped) - 5} more were skipped.")
+    reporter.skipped(skipped)
     if out is not None:
         _write(Path(out), rows, trained)
         reporter.say(f"{len(rows)} predictions are in {out}")
     if as_json:
         told = [{"input": name, "reason": reason} for name, reason in skipped]
         emit_json({"predictions": rows, "skipped": told, "warnings": reporter.warnings})
-
-
-def _check_out(path: Path, force: bool) -> None:
-    if path.suffix.lower() not in _ENDINGS:
-        raise ConfigError(f"Predictions are written as .csv or .parquet. Received: --out {path}.")
-    if path.is_dir():
-        raise BadInputError(f"{path} is a folder.", "Name a file in it.")
-    if path.exists() and not force:
-        raise BadInputError(f"{path} exists already.", "Use --force to replace it, or name another file.")
-    if not path.parent.is_dir():
-        raise BadInputError(f"{path} cannot be written: there is no folder {path.parent}.", "Make it first.")
 
 
 def _check_class(model: Model, name: str) -> None:
@@ -163,12 +148,6 @@ def _lines(answers: Iterator[dict[str, Any]], names: Sequence[str], model: Model
 
 def _write(path: Path, answers: list[dict[str, Any]], model: Model) -> None:
     """The answers as a table, written whole or not at all."""
-    import io
-
-    import polars as pl
-
-    from lamina.files import write_atomically
-
     columns: dict[str, list[Any]] = {"input": [answer["input"] for answer in answers]}
     if model.target.task == "regress":
         for name in model.target.names:
@@ -183,12 +162,4 @@ def _write(path: Path, answers: list[dict[str, Any]], model: Model) -> None:
         if "contains" in answers[0]:
             columns["contains"] = [answer["contains"]["answer"] for answer in answers]
             columns["contains_probability"] = [answer["contains"]["probability"] for answer in answers]
-    frame = pl.DataFrame(
-        {name: [clean(v) if isinstance(v, str) else v for v in column] for name, column in columns.items()}
-    )
-    buffer = io.BytesIO()
-    if path.suffix.lower() == ".csv":
-        frame.write_csv(buffer)
-    else:
-        frame.write_parquet(buffer)
-    write_atomically(path, buffer.getvalue())
+    outputs.write_table(path, columns)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from lamina.files import write_atomically
 from lamina.layers import GlobalAvgPool, Layer, Sequential
 from lamina.layers.base import Params, State
 from lamina.layers.surgery import head_path, upto
-from lamina.model import Model, run_batches
+from lamina.model import Model, run_batches, run_inputs
 
 __all__ = ["Describer", "describe", "descriptor_network", "free_name"]
 
@@ -90,18 +91,16 @@ class Describer:
     def _predictor(self) -> Predictor:
         return Predictor(self.network, self.params, self.state, self.model.preprocessing.transform)
 
-    def __call__(self, x: Any) -> np.ndarray:
-        """What the part gives for raw inputs, as `Model.predict` takes them; they are read portion by portion."""
-        if not len(x):
-            raise DataError("There is nothing to describe: the input holds no example.")
-        if not isinstance(x, list):
-            return self._encoded(self.model.preprocessing.encode(x))
-        portions = (x[start : start + _BATCH] for start in range(0, len(x), _BATCH))
-        return np.concatenate([self._encoded(self.model.preprocessing.encode(portion)) for portion in portions])
+    def __call__(self, x: Any, skip: Callable[[int, str], object] | None = None) -> np.ndarray:
+        """What the part gives for raw inputs, as `Model.predict` takes them.
 
-    def _encoded(self, encoded: Any) -> np.ndarray:
-        n = jax.tree.leaves(encoded)[0].shape[0]
-        return self.compute(ArraySplit(encoded, np.zeros(n, np.int32)))
+        Args:
+            skip: as for `Model.stream`.
+        """
+        outputs = list(run_inputs(self._predictor, self.model.preprocessing, x, _BATCH, skip))
+        if not outputs:
+            raise DataError("There is nothing to describe: the input holds no example that can be read.")
+        return np.concatenate(outputs)
 
     def compute(self, split: Split) -> np.ndarray:
         """What the part gives for a split, ``(n, …)`` float32."""
@@ -123,7 +122,7 @@ class Describer:
             path = folder / f"{self._key(encoded)}.safetensors"
             vectors = _read(path)
             if vectors is None or len(vectors) != len(indices):
-                vectors = self._encoded(encoded)
+                vectors = self.compute(ArraySplit(encoded, np.zeros(len(indices), np.int32)))
                 _write(path, vectors)
             found.append(vectors)
         _shrink(folder)

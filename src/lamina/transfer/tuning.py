@@ -28,8 +28,8 @@ from lamina.zoo.building import without
 __all__ = ["fine_tune", "tuning_recipe"]
 
 _SLOWEST = 0.1  # the first layer's learning rate over the head's
-_EXAMPLES_SEEN = 10_000  # an epoch's examples times the number of epochs, for few examples
-_HEAD_EXAMPLES = 60_000  # the same for the head alone
+_EPOCHS = 150  # over the root of the number of examples
+_HEAD_EXAMPLES = 60_000  # that the head alone learns from, repeated ones counted
 _HEAD_BYTES = 1 << 29  # of the body's outputs, from which the new head learns first
 
 
@@ -76,7 +76,7 @@ def tuning_recipe(model: Model, data: Data, *, seed: int = 0, origin: str = "") 
     reasons.append("BatchNorm keeps the statistics it was trained with.")
     usual = choose(data)
     count = len(data.train)
-    epochs = min(max(round(_EXAMPLES_SEEN / count), 3), 50)
+    epochs = min(max(round(_EPOCHS / math.sqrt(count)), 4), 30)
     return Recipe(
         network=start,
         optimizer=AdamW(3e-4, schedule=OneCycle(), weight_decay=0.02, groups=_slower_below(start, head)),
