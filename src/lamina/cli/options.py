@@ -26,7 +26,7 @@ def none_of(beside: str, given: Mapping[str, object]) -> None:
     """Refuse options that say nothing beside another: those of ``given`` that are not None."""
     named = [option for option, value in given.items() if value is not None]
     if named:
-        raise ConfigError(f"{named[0]} has no place beside {beside.rstrip(',')}.", f"Leave {named[0]} out.")
+        raise ConfigError(f"{named[0]} has no place beside {beside}.", f"Leave {named[0]} out.")
 
 
 def parse_time(text: str) -> float:

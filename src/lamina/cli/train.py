@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -224,19 +225,12 @@ def train(
     rates = () if lr in (None, "find") else options.parse_rates(lr)
     if force and resume:
         raise ConfigError("--force replaces a run and --resume goes on with it.", "Give one of them.")
+    steps = {"--epochs": epochs, "--time": time, "--batch-size": batch_size, "--lr": lr, "--optimizer": optimizer}
+    steps |= {"--schedule": schedule, "--loss": loss, "--patience": patience, "--resume": resume or None}
+    steps |= {"--remat": remat or None}
+    _check_transfer(start, head, layer, {"--scale": None if scale == "auto" else scale}, steps)
     if head is not None:
-        options.one_of("--head", head, _HEADS)
-        given = {"--arch": None if arch == "auto" or start else arch, "--epochs": epochs, "--time": time}
-        given |= {"--batch-size": batch_size, "--lr": lr, "--optimizer": optimizer, "--schedule": schedule}
-        given |= {"--loss": loss, "--patience": patience, "--resume": resume or None}
-        options.none_of("--head, which trains nothing in steps,", given)
         start = start or "auto"
-    elif layer is not None:
-        raise ConfigError("--layer names the layer that describes pictures for --head.", "Give --head too.")
-    if start is not None:
-        options.none_of(
-            "--from, which keeps the scaling of the network,", {"--scale": None if scale == "auto" else scale}
-        )
     if device is not None:
         options.use_device(device)
 
@@ -277,10 +271,9 @@ def train(
         describe_data(reporter, data)
         if head is not None:
             reporter.field("network", f"{clean(origin)}, and a head of its descriptors: {head}")
+            kept: dict[str, Any] = {"seed": seed, "force": force, "command": command, "origin": origin}
             with run_folder(out, source, resume=False) as folder:
-                run = fit_head(
-                    model, data, head, layer=layer, out=folder, force=force, command=command, origin=origin, seed=seed
-                )
+                run = fit_head(model, data, head, layer=layer, out=folder, **kept)
             reporter.field("head", f"{head}, {run.config['chosen']} by the validation part")
             _tell(reporter, run, data, as_json)
             return
@@ -323,6 +316,19 @@ def train(
     if found is not None and run.folder is not None:
         found.plot(run.folder / "learning_rate.svg")
     _tell(reporter, run, data, as_json)
+
+
+def _check_transfer(
+    start: str | None, head: str | None, layer: str | None, scaling: Mapping[str, object], steps: Mapping[str, object]
+) -> None:
+    """Refuse options that say nothing beside --from and --head."""
+    if head is not None:
+        options.one_of("--head", head, _HEADS)
+        options.none_of("--head, which trains nothing in steps", steps)
+    elif layer is not None:
+        raise ConfigError("--layer names the layer that describes pictures for --head.", "Give --head too.")
+    if start is not None or head is not None:
+        options.none_of("--from and --head, which keep the network's own scaling", scaling)
 
 
 def _tell(reporter: Reporter, run: Run, data: Data, as_json: bool) -> None:

@@ -163,6 +163,7 @@ def fit(
     else:
         training = Training(program, data, plan, initial, hooks)
     training.compile()
+    training.spent(recipe.seconds)
     if resume and folder is not None:
         restore(training, folder / "checkpoints", fingerprint)
     if record is not None:

@@ -119,6 +119,11 @@ class Training:
         """Spent since the start, compilation and earlier parts of a resumed run included."""
         return self.seconds_before + time.perf_counter() - self._began
 
+    def spent(self, seconds: float) -> None:
+        """Count time that went by before, on other work than epochs."""
+        self.seconds_before += seconds
+        self.compile_seconds += seconds
+
     def seconds_left(self) -> float | None:
         """Expected until the end, validation included; None before there is anything to go by."""
         epochs_done = self.epoch - 1 + self.steps_done / self.steps_per_epoch

@@ -42,6 +42,7 @@ class Recipe:
     Attributes:
         freeze_statistics: see `lamina.fit`.
         origin: where the network's first weights come from, if they are given.
+        seconds: spent on making it.
         reasons: sentences for the person.
     """
 
@@ -54,6 +55,7 @@ class Recipe:
     patience: int | None = None
     freeze_statistics: bool = False
     origin: str = ""
+    seconds: float = 0.0
     reasons: tuple[str, ...] = ()
 
 

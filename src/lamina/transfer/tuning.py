@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -60,6 +61,7 @@ def fine_tune(model: Model, data: Any, *, seed: int = 0, origin: str = "", **opt
 
 def tuning_recipe(model: Model, data: Data, *, seed: int = 0, origin: str = "") -> Recipe:
     """The network with its new head, which has learned already, and how to fine-tune all of it."""
+    began = time.perf_counter()
     same = model.target.task == data.target.task and model.target.names == data.target.names
     network = model.network if same else with_outputs(model.network, data.target.units)
     head = head_path(network)
@@ -86,6 +88,7 @@ def tuning_recipe(model: Model, data: Data, *, seed: int = 0, origin: str = "") 
         augmentation=usual.augmentation,
         freeze_statistics=True,
         origin=origin,
+        seconds=time.perf_counter() - began,
         reasons=tuple(reasons),
     )
 
