@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,8 @@ from lamina import cache, trees
 from lamina.data import load
 from lamina.data.array_preprocessing import ArrayPreprocessing
 from lamina.data.base import ArraySplit, Data, DataCard, Split
-from lamina.layers import Pretrained, Sequential
+from lamina.initializers import Zeros
+from lamina.layers import Dense, Layer, Pretrained, Sequential
 from lamina.layers.base import Params
 from lamina.layers.surgery import head_path, onward, stages, upto, with_outputs
 from lamina.model import Model
@@ -95,7 +96,7 @@ def tuning_recipe(model: Model, data: Data, *, seed: int = 0, origin: str = "") 
 
 def _learned_head(model: Model, start: Pretrained, head: str, data: Data, seed: int) -> tuple[int, Params]:
     """All params of the network, the head's learned on the outputs of the body as it is; from how many examples."""
-    body, tail = upto(start, head, included=False), onward(start, head)
+    body, tail = upto(start, head, included=False), _from_zero(onward(start, head))
     shape = body.out_spec(data.preprocessing.input_spec()).shape
     most = max(_HEAD_BYTES // (4 * math.prod(shape)), 1)
     rng = np.random.default_rng(seed)
@@ -116,6 +117,20 @@ def _learned_head(model: Model, start: Pretrained, head: str, data: Data, seed: 
     table = trees.flatten(run.model.params)
     table[f"{head}.kernel"] = table[f"{head}.kernel"] / std[:, None]  # the scaling, multiplied into the weights
     return len(train), trees.merge(start.params, trees.nested(table))
+
+
+def _from_zero(tail: Layer) -> Layer:
+    """The chain with a closing Dense layer that begins at zero.
+
+    Its problem is convex: nothing has to be told apart at random, and what is drawn in the many directions that few
+    examples say nothing of would stay in its answers.
+    """
+    if isinstance(tail, Sequential) and len(tail.layers) == 1:
+        name, last = tail.layers[0]
+        if isinstance(last, Dense):
+            return Sequential(**{name: replace(last, kernel_init=Zeros())})
+        return Sequential(**{name: _from_zero(last)})
+    return tail
 
 
 @dataclass(frozen=True)
