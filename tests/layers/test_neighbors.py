@@ -19,7 +19,7 @@ def test_the_shares_of_scikit_learn(neighbors: int) -> None:
     theirs = KNeighborsClassifier(neighbors, metric="cosine", algorithm="brute").fit(examples, labels)
     layer = lm.NearestNeighbors(3, neighbors, 60)
     unit = examples / np.linalg.norm(examples, axis=1, keepdims=True)
-    logits, _ = layer.apply({}, {"examples": unit, "labels": labels.astype(np.int32)}, x)
+    logits, _ = layer.apply({}, {"examples": unit, "labels": np.eye(3, dtype=np.float32)[labels]}, x)
     np.testing.assert_allclose(jax.nn.softmax(logits), theirs.predict_proba(x), atol=1e-6)
 
 

@@ -31,8 +31,8 @@ class NearestNeighbors(Layer):
         neighbors: how many of the nearest vote, at most ``examples``.
         examples: how many are stored.
 
-    State: ``{"examples": (examples, features) float32, of length 1, "labels": (examples,) int32}``; it is set, not
-    learned (see `lamina.transfer.fit_head`).
+    State: ``{"examples": (examples, features) float32, of length 1, "labels": (examples, units)
+    float32, 1 at each one's class}``; it is set, not learned (see `lamina.transfer.fit_head`).
 
     Shapes: ``(batch, features)`` → ``(batch, units)``.
     """
@@ -54,12 +54,12 @@ class NearestNeighbors(Layer):
 
     def setup(self, key: jax.Array, in_spec: Spec) -> tuple[Params, State]:
         stored = jnp.zeros((self.examples, in_spec.shape[0]), jnp.float32)
-        return {}, {"examples": stored, "labels": jnp.zeros((self.examples,), jnp.int32)}
+        return {}, {"examples": stored, "labels": jnp.zeros((self.examples, self.units), jnp.float32)}
 
     def forward(self, params: Params, state: State, x: jax.Array, ctx: Context) -> tuple[jax.Array, State]:
         wide = widened(x)
         length = jnp.sqrt(jnp.sum(jnp.square(wide), -1, keepdims=True))
         likeness = (wide / jnp.maximum(length, 1e-12)) @ jnp.asarray(state["examples"], wide.dtype).T
         _, nearest = lax.top_k(likeness, min(self.neighbors, self.examples))
-        votes = jax.nn.one_hot(jnp.asarray(state["labels"])[nearest], self.units, dtype=wide.dtype)
+        votes = jnp.asarray(state["labels"], wide.dtype)[nearest]
         return jnp.log(jnp.maximum(jnp.mean(votes, axis=1), _FLOOR)).astype(x.dtype), state

@@ -162,7 +162,9 @@ def _neighbors(x: np.ndarray, y: np.ndarray, units: int) -> Iterator[_Fitted]:
     for count in (9, 5, 3, 1, 15):
         if count <= len(x):
             layer = NearestNeighbors(units, count, len(x))
-            yield _Fitted(f"{count} neighbours", layer, {}, {"examples": unit, "labels": y.astype(np.int32)})
+            yield _Fitted(
+                f"{count} neighbours", layer, {}, {"examples": unit, "labels": np.eye(units, dtype=np.float32)[y]}
+            )
 
 
 def _linear(x: np.ndarray, y: np.ndarray, units: int, kind: str) -> Iterator[_Fitted]:
