@@ -276,7 +276,7 @@ def test_a_failed_write_leaves_the_old_file_whole(
     def full(*_: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(modelfile.os, "fsync", full)
+    monkeypatch.setattr("os.fsync", full)
     with pytest.raises(BadInputError, match="No space left on device"):
         replace(model, card={"seed": 4}).save(path)
     assert path.read_bytes() == whole

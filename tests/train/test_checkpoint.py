@@ -11,7 +11,7 @@ import optax
 import pytest
 
 import lamina as lm
-from lamina import modelfile, trees
+from lamina import trees
 from lamina.data.base import Data
 from lamina.errors import BadInputError, ConfigError, TrainingError
 from lamina.optim import Adam, CosineDecay
@@ -168,7 +168,7 @@ def test_a_full_disk_fails_the_run_and_leaves_the_last_checkpoint(
                 def full(*_: Any) -> None:
                     raise OSError(28, "No space left on device")
 
-                monkeypatch.setattr(modelfile.os, "fsync", full)
+                monkeypatch.setattr("os.fsync", full)
 
     with pytest.raises(TrainingError, match=r"No space left on device.*last checkpoint is intact"):
         fit(lm.Dense(3), blobs, epochs=3, out=tmp_path / "run", callbacks=[Fill()])
