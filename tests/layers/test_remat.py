@@ -82,11 +82,6 @@ def test_losses_states_and_gradients_are_the_same(name: str) -> None:
     check(NETWORKS[name])
 
 
-@pytest.mark.slow
-def test_googlenet_with_its_auxiliary_heads() -> None:
-    check(lm.zoo.build("googlenet", classes=5), size=64)
-
-
 def test_where_chains_are_cut() -> None:
     assert list(NETWORKS["residual"]._blocks()) == [(0, 4, True), (4, 5, False), (5, 7, True), (7, 9, True)]
     ends = [beyond for _, beyond, _ in NETWORKS["a long chain with dropout"]._blocks()]
