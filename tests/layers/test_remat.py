@@ -90,6 +90,23 @@ def test_where_chains_are_cut() -> None:
     assert ends == [5, 10, 17, 24, 31]  # after each pooling
 
 
+def test_frozen_statistics_stay_frozen() -> None:
+    network = NETWORKS["residual"]
+    x = np.random.default_rng(0).standard_normal((4, 12, 12, 3)).astype(np.float32)
+    params, state = network.init(jax.random.key(0), x.shape[1:])
+
+    def loss(params: Any, remat: bool) -> Any:
+        ctx = Context(train=True, remat=remat, frozen_statistics=True)
+        y, after = network.apply(params, state, x, ctx)
+        return jnp.sum(jnp.square(y)), after
+
+    program = jax.make_jaxpr(jax.grad(loss, has_aux=True), static_argnums=1)
+    assert str(program(params, True)).count("cond[") > str(program(params, False)).count("cond[")
+    (kept, _), (again, after) = (jax.grad(loss, has_aux=True)(params, remat) for remat in (False, True))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), kept, again)
+    jax.tree.map(np.testing.assert_array_equal, after, state)
+
+
 def test_who_looks_at_a_layer_sees_it() -> None:
     network = NETWORKS["residual"]
     x = jnp.ones((2, 12, 12, 3))

@@ -159,8 +159,9 @@ def test_fine_tuning_goes_on_from_a_learned_head(model: lm.Model, few: Data) -> 
     params, state = recipe.network.init(jax.random.key(0), few.preprocessing.input_spec())
     start = lm.Model(recipe.network, params, state, few.preprocessing, few.target).evaluate(few.validation)
     run = lm.fine_tune(model, few, epochs=20, progress=False)
-    assert run.test["accuracy"].value > 0.6  # eight examples of each of five classes
-    assert run.validation["log_loss"].value < start["log_loss"].value
+    assert run.test["accuracy"].value > 0.75  # eight examples of each of five classes
+    assert run.validation["accuracy"].value >= start["accuracy"].value
+    assert run.history[-1]["loss"] < run.history[0]["loss"]
     assert run.config["freeze_statistics"]
     jax.tree.map(np.testing.assert_array_equal, run.model.state, model.state)
     moved = {name for name, (a, b) in both(run.model.params, model.params).items() if not np.array_equal(a, b)}

@@ -124,11 +124,15 @@ class Context:
         """The context of the part called ``name``."""
         return replace(self, path=f"{self.path}.{name}" if self.path else name, then=then)
 
-    def may_fuse(self) -> bool:
-        """Whether two layers may be computed as one: in training, where nobody looks at what is in between."""
+    def unwatched(self) -> bool:
+        """Whether this is training and nobody looks at what is between the layers."""
         tape = self.tape
         watched = tape is not None and (tape.tap_all or tape.wanted or tape.record_calls or tape.perturbations)
-        return self.train and not watched and not self.frozen_statistics
+        return self.train and not watched
+
+    def may_fuse(self) -> bool:
+        """Whether two layers may be computed as one: where nobody looks between them, by the batch's statistics."""
+        return self.unwatched() and not self.frozen_statistics
 
     def rng(self) -> jax.Array:
         """A random key of this layer's own: the root key folded by the layer's path.

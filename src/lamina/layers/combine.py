@@ -100,7 +100,7 @@ class Sequential(_Chain):
         return params, state
 
     def forward(self, params: Params, state: State, x: Any, ctx: Context) -> tuple[Any, State]:
-        if not (ctx.remat and ctx.may_fuse()):
+        if not (ctx.remat and ctx.unwatched()):
             return self._run(0, len(self.layers), params, state, x, ctx)
         new_state: State = {}
         for first, beyond, again in self._blocks():
