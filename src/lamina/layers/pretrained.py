@@ -9,7 +9,6 @@ import jax
 import jax.numpy as jnp
 
 from lamina import trees
-from lamina.config import Config
 from lamina.errors import ConfigError
 from lamina.layers.base import Params, Spec, State
 from lamina.layers.combine import Sequential
@@ -41,7 +40,7 @@ class Pretrained(Sequential):
     __eq__ = object.__eq__
     __hash__ = object.__hash__
 
-    def as_data(self) -> Config:
+    def as_data(self) -> Sequential:
         return Sequential(**dict(self.layers))
 
     def __repr__(self) -> str:

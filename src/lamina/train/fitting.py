@@ -18,7 +18,7 @@ from lamina.data import load
 from lamina.data.augment import Augmentation
 from lamina.data.base import Data
 from lamina.errors import BadInputError, ConfigError, TrainingError
-from lamina.layers import Layer, Pretrained, Sequential
+from lamina.layers import Layer, Pretrained
 from lamina.layers.base import Params, State
 from lamina.layers.pretrained import holds_weights
 from lamina.losses import Loss, MaxNorm, Penalty
@@ -83,7 +83,7 @@ def fit(
         seed: fixes initialisation, shuffling, dropout and augmentation.
         precision: "f32", or "bf16" to compute in bfloat16 with float32 weights, statistics and losses.
         remat: keep only what enters each block (a residual block, a set of branches, layers up to a pooling) for the
-            backward pass and compute the activations inside it again: less memory, about a third more time.
+            backward pass and compute the activations inside it again: less memory, more time.
         augmentation: applied to the training batches inside the compiled step; "auto": what suits the data. Default:
             the recipe's where the network is chosen, none for a network of your own.
         penalties: `L1`, `L2` terms on the weights.
@@ -175,7 +175,7 @@ def fit(
         raise TrainingError(f"The run failed: {reason}", "The last checkpoint is intact.") from error
     best = training.best
     if isinstance(net, Pretrained):  # its first weights are of no more use
-        net = Sequential(**dict(net.layers))
+        net = net.as_data()
     return conclude(
         Model(net, best.params, best.state, data.preprocessing, data.target),
         data,

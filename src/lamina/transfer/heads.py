@@ -120,7 +120,7 @@ def fit_head(
     return conclude(
         fitted,
         data,
-        measure=lambda split: head.scores(describer.cached(split)),
+        measure=lambda split: head.scores(validation[0] if split is data.validation else describer.cached(split)),
         status="finished",
         history=[],
         best_epoch=0,

@@ -94,42 +94,34 @@ _VGG = (
     (r"pre_logits\.fc2\.", "classifier.3."),
     (r"head\.fc\.", "classifier.6."),
 )
-_V2 = (
-    (r"conv_stem\.", "features.0.0."),
-    (r"bn1\.", "features.0.1."),
-    (r"blocks\.0\.0\.conv_dw\.", "features.1.conv.0.0."),
-    (r"blocks\.0\.0\.bn1\.", "features.1.conv.0.1."),
-    (r"blocks\.0\.0\.conv_pw\.", "features.1.conv.1."),
-    (r"blocks\.0\.0\.bn2\.", "features.1.conv.2."),
-    (_BLOCK + r"conv_pw\.", "features.{}.conv.0.0."),
-    (_BLOCK + r"bn1\.", "features.{}.conv.0.1."),
-    (_BLOCK + r"conv_dw\.", "features.{}.conv.1.0."),
-    (_BLOCK + r"bn2\.", "features.{}.conv.1.1."),
-    (_BLOCK + r"conv_pwl\.", "features.{}.conv.2."),
-    (_BLOCK + r"bn3\.", "features.{}.conv.3."),
-    (r"conv_head\.", "features.18.0."),
-    (r"bn2\.", "features.18.1."),
-    (r"classifier\.", "classifier.1."),
+# The parts of its networks of inverted residuals, and the same parts, in this order, in ours.
+_PARTS = (
+    r"conv_stem\.",
+    r"bn1\.",
+    r"blocks\.0\.0\.conv_dw\.",
+    r"blocks\.0\.0\.bn1\.",
+    r"blocks\.0\.0\.conv_pw\.",
+    r"blocks\.0\.0\.bn2\.",
+    *(_BLOCK + rf"{part}\." for part in ("conv_pw", "bn1", "conv_dw", "bn2", "conv_pwl", "bn3")),
+    r"conv_head\.",
+    r"bn2\.",
+    r"classifier\.",
 )
-_V2_STAGES = (1, 2, 4, 7, 11, 14, 17)
-_LITE = (
-    (r"conv_stem\.", "_conv_stem."),
-    (r"bn1\.", "_bn0."),
-    (r"blocks\.0\.0\.conv_dw\.", "_blocks.0._depthwise_conv."),
-    (r"blocks\.0\.0\.bn1\.", "_blocks.0._bn1."),
-    (r"blocks\.0\.0\.conv_pw\.", "_blocks.0._project_conv."),
-    (r"blocks\.0\.0\.bn2\.", "_blocks.0._bn2."),
-    (_BLOCK + r"conv_pw\.", "_blocks.{}._expand_conv."),
-    (_BLOCK + r"bn1\.", "_blocks.{}._bn0."),
-    (_BLOCK + r"conv_dw\.", "_blocks.{}._depthwise_conv."),
-    (_BLOCK + r"bn2\.", "_blocks.{}._bn1."),
-    (_BLOCK + r"conv_pwl\.", "_blocks.{}._project_conv."),
-    (_BLOCK + r"bn3\.", "_blocks.{}._bn2."),
-    (r"conv_head\.", "_conv_head."),
-    (r"bn2\.", "_bn1."),
-    (r"classifier\.", "_fc."),
+_V2_PARTS = (
+    *("features.0.0.", "features.0.1."),
+    *(f"features.1.conv.{part}." for part in ("0.0", "0.1", "1", "2")),
+    *(f"features.{{}}.conv.{part}." for part in ("0.0", "0.1", "1.0", "1.1", "2", "3")),
+    *("features.18.0.", "features.18.1.", "classifier.1."),
 )
-_LITE_STAGES = (0, 1, 3, 5, 8, 11, 15)
+_LITE_BLOCK = ("_expand_conv", "_bn0", "_depthwise_conv", "_bn1", "_project_conv", "_bn2")
+_LITE_PARTS = (
+    *("_conv_stem.", "_bn0."),
+    *(f"_blocks.0.{part}." for part in _LITE_BLOCK[2:]),
+    *(f"_blocks.{{}}.{part}." for part in _LITE_BLOCK),
+    *("_conv_head.", "_bn1.", "_fc."),
+)
+_V2, _V2_STAGES = tuple(zip(_PARTS, _V2_PARTS, strict=True)), (1, 2, 4, 7, 11, 14, 17)
+_LITE, _LITE_STAGES = tuple(zip(_PARTS, _LITE_PARTS, strict=True)), (0, 1, 3, 5, 8, 11, 15)
 
 
 def _renamed(tensors: Tensors, rules: tuple[tuple[str, str], ...], stages: tuple[int, ...]) -> Tensors:
