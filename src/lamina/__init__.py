@@ -55,6 +55,7 @@ __all__ = [  # noqa: F405
     "LeakyRelu",
     "Linear",
     "LocalResponseNorm",
+    "Masked",
     "MaxPool",
     "Maxout",
     "Merge",

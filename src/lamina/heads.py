@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import numpy as np
 
-from lamina.data.base import Target
+from lamina.data.base import Preprocessing, Split, Target
 from lamina.errors import ShapeError
 from lamina.layers import Layer, Sequential, Sigmoid, Softmax
 from lamina.layers.base import Spec
 from lamina.losses import BinaryCrossEntropy, Loss, SoftmaxCrossEntropy, SquaredError
 
-__all__ = ["answers", "check_head", "default_loss", "logits_network"]
+__all__ = ["answers", "check_head", "default_loss", "logits_network", "truth"]
+
+_NOUNS = {"class": "classes", "labels": "labels", "values": "values"}
+_BATCH = 1024  # examples whose inputs are computed together
 
 
 def logits_network(network: Layer, target: Target) -> Layer:
-    """The network without a closing softmax or sigmoid, which the losses from logits contain (for values: as it is)."""
-    if target.task == "regress":
+    """The network without a closing softmax or sigmoid, which the losses from logits contain.
+
+    What gives values or its own input is left as it is.
+    """
+    if target.answer in ("values", "input"):
         return network
     if isinstance(network, Sequential) and network.layers:
         name, last = network.layers[-1]
@@ -34,32 +40,58 @@ def check_head(network: Layer, in_spec: Spec, target: Target) -> None:
     """
     out = network.out_spec(in_spec)
     shape = tuple(getattr(out, "shape", ()))
-    allowed = {target.units, 1} if target.task == "classify" and target.units == 2 else {target.units}
+    if target.answer == "input":
+        wanted = tuple(getattr(in_spec, "shape", ()))
+        if shape != wanted:
+            raise ShapeError(
+                f"An auto-encoder gives its input back: its output has shape {shape}, the input {wanted}.",
+                "End the decoder in a layer of the input's size (and Reshape, for pictures).",
+            )
+        return
+    if target.answer == "next":
+        if len(shape) != 2 or shape[-1] != target.units:
+            raise ShapeError(
+                f"The network's output has shape {shape}; expected (steps, {target.units}): what comes next, after "
+                "every step.",
+                f"Let recurrent layers return sequences, and end the network in Dense({target.units}).",
+            )
+        return
+    allowed = {target.units, 1} if target.answer == "class" and target.units == 2 else {target.units}
     if len(shape) != 1 or shape[0] not in allowed:
-        wanted = {"classify": "classes", "multilabel": "labels", "regress": "values"}[target.task]
         raise ShapeError(
-            f"The network's output has shape {shape}, but the data has {target.units} {wanted}.",
+            f"The network's output has shape {shape}, but the data has {target.units} {_NOUNS[target.answer]}.",
             f"End the network in Dense({target.units}) on a flat input (see Flatten and GlobalAvgPool).",
         )
 
 
 def default_loss(target: Target, outputs: int) -> Loss:
     """The loss that fits the task: cross-entropy from logits, or squared error."""
-    if target.task == "regress":
+    if target.answer in ("values", "input"):
         return SquaredError()
-    if target.task == "multilabel" or outputs == 1:
+    if target.answer == "labels" or outputs == 1:
         return BinaryCrossEntropy()
     return SoftmaxCrossEntropy()
 
 
 def answers(target: Target, outputs: np.ndarray) -> np.ndarray:
-    """Logits → probabilities ``(n, classes)`` (two columns also for one logit) or values ``(n, values)``."""
-    if target.task == "regress":
+    """Logits → probabilities ``(n, classes)`` (two columns also for one logit); values and inputs as they are given."""
+    if target.answer in ("values", "input"):
         return target.decode(outputs)
     logits = outputs.astype(np.float64)
-    if target.task == "multilabel" or outputs.shape[-1] == 1:
+    if target.answer == "labels" or outputs.shape[-1] == 1:
         positive = np.where(logits >= 0, 1 / (1 + np.exp(-np.abs(logits))), 1 - 1 / (1 + np.exp(-np.abs(logits))))
-        return positive if target.task == "multilabel" else np.concatenate([1 - positive, positive], axis=-1)
+        return positive if target.answer == "labels" else np.concatenate([1 - positive, positive], axis=-1)
     exponentials: np.ndarray = np.exp(logits - logits.max(axis=-1, keepdims=True))
     probabilities: np.ndarray = exponentials / exponentials.sum(axis=-1, keepdims=True)
     return probabilities
+
+
+def truth(target: Target, preprocessing: Preprocessing, split: Split) -> np.ndarray:
+    """What a split's outputs are compared with: its encoded targets, or an auto-encoder's own inputs."""
+    if target.answer != "input":
+        return split.targets
+    parts = [
+        np.asarray(preprocessing.transform(split.read(np.arange(start, min(start + _BATCH, len(split))))), np.float32)
+        for start in range(0, len(split), _BATCH)
+    ]
+    return np.concatenate(parts)

@@ -30,7 +30,8 @@ class Predictions:
     Attributes:
         labels: the most probable class of each input (classification), or a tuple of label names (multi-label).
         probabilities: ``(n, classes)``, float64; rows sum to one, except for multi-label.
-        values: ``(n, values)`` in the target's own unit (regression).
+        values: ``(n, values)`` in the target's own unit (regression, forecast), or an auto-encoder's reconstructions,
+            in the input's shape.
         classes: names of the columns.
     """
 
@@ -124,7 +125,7 @@ class Model:
         """Raw outputs as answers."""
         answered = heads.answers(self.target, outputs)
         names: tuple[str, ...] = self.target.names
-        if self.target.task == "regress":
+        if self.target.answer in ("values", "input"):
             return Predictions(None, None, answered, names)
         if isinstance(self.target, ClassTarget):
             return Predictions(np.asarray(names)[answered.argmax(axis=1)], answered, None, names)
@@ -145,17 +146,18 @@ class Model:
         from lamina.data import load_split
 
         split = data if hasattr(data, "read") else load_split(data, self.preprocessing, self.target)[0]
-        return self.score(self.outputs(split), split.targets, seed=seed)
+        return self.score(self.outputs(split), self.truth(split), seed=seed)
+
+    def truth(self, split: Split) -> np.ndarray:
+        """What `score` compares a split's outputs with: its targets, or an auto-encoder's own inputs."""
+        return heads.truth(self.target, self.preprocessing, split)
 
     def score(self, outputs: np.ndarray, targets: np.ndarray, *, seed: int = 0) -> dict[str, Interval]:
         """The metrics of raw outputs against encoded targets, with 95 % bootstrap intervals."""
         from lamina.metrics import bootstrap
 
-        answered, truth = self._comparable(outputs, targets)
-        return bootstrap(self.target.task, answered, truth, self.target.units, seed=seed)
-
-    def _comparable(self, outputs: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return heads.answers(self.target, outputs), self.target.decode(targets)
+        answered, truth = heads.answers(self.target, outputs), self.target.decode(targets)
+        return bootstrap(self.target.task, answered, truth, len(self.target.names), seed=seed)
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write a ``.lamina`` file: to a temporary name first, then renamed.

@@ -43,7 +43,7 @@ def evaluate(
     for warning in card.warnings:
         reporter.warn(warning)
     outputs = trained.outputs(split)
-    metrics = trained.score(outputs, split.targets)
+    metrics = trained.score(outputs, trained.truth(split))
     names = trained.target.names
     confusion: list[list[int]] | None = None
     if trained.target.task == "classify":
@@ -56,7 +56,7 @@ def evaluate(
             "examples": len(split),
             "metrics": {name: interval._asdict() for name, interval in metrics.items()},
             "task": trained.target.task,
-            "classes": list(names) if trained.target.task != "regress" else [],
+            "classes": list(names) if trained.target.answer in ("class", "labels") else [],
             "warnings": reporter.warnings,
         }
         if confusion is not None:

@@ -72,7 +72,7 @@ def predict(
 
 
 def _check_class(model: Model, name: str) -> None:
-    if model.target.task == "regress":
+    if model.target.answer == "values":
         raise ConfigError("This model predicts values, not classes.", "Leave --contains out.")
     if name not in model.target.names:
         raise ConfigError(f"The model knows no class {name!r}.", nearest(name, model.target.names))
@@ -129,7 +129,7 @@ def _lines(answers: Iterator[dict[str, Any]], names: Sequence[str], model: Model
         text = clean(text)
         return text + " " * (width - cell_len(text))
 
-    if model.target.task == "regress" and len(model.target.names) > 1:
+    if model.target.answer == "values" and len(model.target.names) > 1:
         yield padded("", name_width) + "  " + "  ".join(f"{clean(name):>12}" for name in model.target.names)
     for answer in answers:
         if "values" in answer:
@@ -149,7 +149,7 @@ def _lines(answers: Iterator[dict[str, Any]], names: Sequence[str], model: Model
 def _write(path: Path, answers: list[dict[str, Any]], model: Model) -> None:
     """The answers as a table, written whole or not at all."""
     columns: dict[str, list[Any]] = {"input": [answer["input"] for answer in answers]}
-    if model.target.task == "regress":
+    if model.target.answer == "values":
         for name in model.target.names:
             column = [answer["values"][name] if "values" in answer else answer["value"] for answer in answers]
             columns[name if name != "input" else "input (predicted)"] = column

@@ -346,7 +346,7 @@ def _as_json(run: Run, data: Data, warnings: list[str]) -> dict[str, Any]:
         "model": str(run.folder / "model.lamina"),
         "report": str(report) if report.exists() else None,
         "task": data.target.task,
-        "classes": [] if data.target.task == "regress" else list(data.target.names),
+        "classes": [] if data.target.answer == "values" else list(data.target.names),
         "status": run.status,
         "epochs": len(run.history),
         "best_epoch": run.best_epoch,

@@ -18,6 +18,7 @@ __all__ = [
     "ClassTarget",
     "Data",
     "DataCard",
+    "InputTarget",
     "Inputs",
     "MultiLabelTarget",
     "Preprocessing",
@@ -27,7 +28,8 @@ __all__ = [
     "ValueTarget",
 ]
 
-Task: TypeAlias = Literal["classify", "multilabel", "regress"]
+Task: TypeAlias = Literal["classify", "multilabel", "regress", "forecast", "autoencode", "generate"]
+Answer: TypeAlias = Literal["class", "labels", "values", "input", "next"]
 Encoded: TypeAlias = Any  # a pytree of NumPy arrays with a leading example axis
 
 
@@ -92,11 +94,14 @@ class Target(Config):
     """What the network learns to say.
 
     Attributes:
-        task: "classify", "multilabel" or "regress".
-        names: of the classes, labels or values.
+        task: what the person asked for.
+        answer: what the network says: one class of several, any number of labels, values, its own input again, or
+            what comes next after every step of a sequence. Several tasks may ask for one kind of answer.
+        names: of the classes, labels, values or symbols.
     """
 
     task: ClassVar[Task]
+    answer: ClassVar[Answer]
     names: tuple[str, ...]
 
     @property
@@ -131,6 +136,7 @@ class ClassTarget(Target):
     """
 
     task: ClassVar[Task] = "classify"
+    answer: ClassVar[Answer] = "class"
     names: tuple[str, ...]
 
     @property
@@ -146,6 +152,7 @@ class MultiLabelTarget(Target):
     """Any number of labels at once. Raw: a sequence of names per example. Encoded: float32 0/1 ``(n, labels)``."""
 
     task: ClassVar[Task] = "multilabel"
+    answer: ClassVar[Answer] = "labels"
     names: tuple[str, ...]
 
     @property
@@ -172,6 +179,7 @@ class ValueTarget(Target):
     """
 
     task: ClassVar[Task] = "regress"
+    answer: ClassVar[Answer] = "values"
     names: tuple[str, ...]
     mean: tuple[float, ...]
     std: tuple[float, ...]
@@ -194,6 +202,29 @@ class ValueTarget(Target):
         if self.log:
             values = np.exp(values)
         return values
+
+
+@dataclass(frozen=True, repr=False)
+class InputTarget(Target):
+    """The network's own input: an auto-encoder learns to give it back.
+
+    Encoded: class indices int32 ``(n,)`` where the examples have classes, else zeros. Nothing is learned from them;
+    codes are shown by class, and compared with their neighbours'.
+
+    Attributes:
+        names: of the classes; empty where there are none.
+    """
+
+    task: ClassVar[Task] = "autoencode"
+    answer: ClassVar[Answer] = "input"
+    names: tuple[str, ...] = ()
+
+    @property
+    def units(self) -> int:
+        raise NotImplementedError("An auto-encoder's outputs have its input's shape.")
+
+    def encode(self, values: Any) -> np.ndarray:
+        return _indices(self.names, values) if self.names else np.zeros(len(values), np.int32)
 
 
 class Split(Protocol):

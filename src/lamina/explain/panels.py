@@ -143,7 +143,7 @@ def _occlusion(subject: Subject, behind: np.ndarray, layer: str | None) -> Panel
     values = occlusion(subject.model, subject.raw, subject.name)
     height, width = default_window(subject.x.shape[0], subject.x.shape[1])
     what, least, most = _answer(subject), float(values.min()), float(values.max())
-    strength = amount if subject.model.target.task == "regress" else _points
+    strength = amount if subject.model.target.answer == "values" else _points
     found = f"at most it falls by {strength(most)}" if most > 0 else "nothing lowers it"
     scale = strength(max(abs(least), abs(most)))
     return Panel(
@@ -221,11 +221,11 @@ def _three(paths: list[str]) -> list[str]:
 
 
 def _score(subject: Subject) -> str:
-    return f"the {'value' if subject.model.target.task == 'regress' else 'score'} of {subject.name}"
+    return f"the {'value' if subject.model.target.answer == 'values' else 'score'} of {subject.name}"
 
 
 def _answer(subject: Subject) -> str:
-    return f"the {'value' if subject.model.target.task == 'regress' else 'probability'} of {subject.name}"
+    return f"the {'value' if subject.model.target.answer == 'values' else 'probability'} of {subject.name}"
 
 
 def _points(share: float) -> str:

@@ -150,6 +150,6 @@ def _column(model: Model, predictions: Predictions, class_: str | int | None) ->
     if class_ is None:
         return 0 if predictions.probabilities is None else int(predictions.probabilities[0].argmax())
     if str(class_) not in names:
-        kind = {"classify": "class", "multilabel": "label", "regress": "value"}[model.target.task]
+        kind = {"class": "class", "labels": "label", "values": "value"}[model.target.answer]
         raise ConfigError(f"The model knows no {kind} {str(class_)!r}.", nearest(str(class_), names))
     return names.index(str(class_))

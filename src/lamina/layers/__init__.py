@@ -43,6 +43,7 @@ from lamina.layers.dropout import Dropout
 from lamina.layers.embedding import Embedding
 from lamina.layers.foreign import EquinoxLayer, FlaxLayer
 from lamina.layers.graph import Graph
+from lamina.layers.masked import Masked
 from lamina.layers.neighbors import NearestNeighbors
 from lamina.layers.norm import BatchNorm, LayerNorm, LocalResponseNorm
 from lamina.layers.pool import AdaptiveAvgPool, AdaptiveMaxPool, AvgPool, GlobalAvgPool, GlobalMaxPool, MaxPool
@@ -80,6 +81,7 @@ __all__ = [
     "LeakyRelu",
     "Linear",
     "LocalResponseNorm",
+    "Masked",
     "MaxPool",
     "Maxout",
     "Merge",

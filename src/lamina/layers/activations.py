@@ -58,6 +58,8 @@ __all__ = [
 class Activation(Layer):
     """Base of activations without parameters: the author writes ``__call__(x)``, which keeps shape and dtype."""
 
+    on_masked = "each"
+
     def __call__(self, x: jax.Array) -> jax.Array:
         raise NotImplementedError(f"{type(self).__name__} has no __call__ method.")
 
@@ -301,6 +303,8 @@ class PRelu(Layer):
     Shapes: ``(batch, ..., channels)`` → the same.
     """
 
+    on_masked = "each"
+
     slope: float = 0.25
 
     def __post_init__(self) -> None:
@@ -330,6 +334,8 @@ class Maxout(Layer):
 
     Shapes: ``(batch, ..., inputs)`` → ``(batch, ..., units)``.
     """
+
+    on_masked = "each"
 
     units: int
     pieces: int = 2

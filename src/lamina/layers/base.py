@@ -10,13 +10,14 @@ import math
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, Literal, TypeAlias
 
 import jax
 import jax.numpy as jnp
 
 from lamina.config import Config
 from lamina.errors import ConfigError, ShapeError
+from lamina.layers.masked import Masked
 
 __all__ = ["Context", "Layer", "Params", "Spec", "State", "Tape", "as_spec", "describe_spec", "spec"]
 
@@ -37,7 +38,7 @@ def as_spec(value: Any) -> Spec:
     Raises:
         ConfigError: when it is none of these.
     """
-    if isinstance(value, jax.ShapeDtypeStruct):
+    if isinstance(value, jax.ShapeDtypeStruct | Masked):
         return value
     if isinstance(value, Mapping):
         return {name: as_spec(item) for name, item in value.items()}
@@ -56,7 +57,8 @@ def describe_spec(value: Spec) -> str:
         return "{" + ", ".join(f"{name}: {describe_spec(item)}" for name, item in value.items()) + "}"
     if isinstance(value, tuple | list):
         return "[" + ", ".join(describe_spec(item) for item in value) + "]"
-    return f"{tuple(value.shape)} {jnp.dtype(value.dtype).name}"
+    masked = " with lengths" if isinstance(value, Masked) else ""
+    return f"{tuple(value.shape)} {jnp.dtype(value.dtype).name}{masked}"
 
 
 @dataclass(frozen=True)
@@ -153,7 +155,8 @@ class Context:
             return y
         path = ".".join(part for part in (self.path, name) if part)
         if path in self.tape.perturbations:
-            y = y + self.tape.perturbations[path]
+            added = self.tape.perturbations[path]
+            y = y.with_values(y.values + added) if isinstance(y, Masked) else y + added
         if self.tape.tap_all or path in self.tape.wanted:
             self.tape.taps[path] = y
         return y
@@ -179,7 +182,14 @@ class Layer(Config):
     - ``forward(params, state, x, ctx)``: ``(y, new_state)``, computed in x's dtype.
 
     Specs have no batch axis; arrays have it as their first axis; data is channels-last.
+
+    Attributes:
+        on_masked: what the layer does with `Masked` sequences: "each" treats every step by itself, so that containers
+            hand it the values alone and keep the lengths; "own" takes them as they are; "refuse" would mix steps that
+            are none.
     """
+
+    on_masked: ClassVar[Literal["each", "own", "refuse"]] = "refuse"
 
     def out_spec(self, in_spec: Spec) -> Spec:
         return in_spec
@@ -266,14 +276,16 @@ class Layer(Config):
 def part_spec(name: str, part: Layer, in_spec: Spec) -> Spec:
     """The part's output spec; a ShapeError raised inside tells the path."""
     try:
-        return part.out_spec(in_spec)
+        inner = _unmasked(part, in_spec)
+        out = part.out_spec(inner)
+        return out if inner is in_spec else in_spec.with_values(out)
     except ShapeError as error:
         raise error.at(f"{name}.{error.path}" if error.path else f"{name} ({type(part).__name__})") from None
 
 
 def setup_part(key: jax.Array, name: str, part: Layer, in_spec: Spec, params: Params, state: State) -> None:
     """Initialise the part into ``params`` and ``state``; its key depends on its name alone."""
-    part_params, part_state = part.setup(fold(key, name), in_spec)
+    part_params, part_state = part.setup(fold(key, name), _unmasked(part, in_spec))
     if part_params:
         params[name] = part_params
     if part_state:
@@ -301,7 +313,9 @@ def apply_part(
     owner = owner or name
     inner = ctx.child(name, then)
     try:
-        y, part_state = part.apply(params.get(owner, {}), state.get(owner, {}), x, inner)
+        values = _unmasked(part, x)
+        y, part_state = part.apply(params.get(owner, {}), state.get(owner, {}), values, inner)
+        y = y if values is x else x.with_values(y)
     except ShapeError as error:
         raise (error if error.path else error.at(f"{inner.path} ({type(part).__name__})")) from None
     if part_state:
@@ -311,6 +325,18 @@ def apply_part(
         if ctx.tape.record_calls and next(part.parts(), None) is None:
             ctx.tape.calls.append(Call(inner.path, part, x, y))
     return y
+
+
+def _unmasked(part: Layer, x: Any) -> Any:
+    """What a part is given of masked sequences (or of their spec): the values alone, where it takes each by itself."""
+    if not isinstance(x, Masked) or part.on_masked == "own":
+        return x
+    if part.on_masked == "each":
+        return x.values
+    raise ShapeError(
+        f"{type(part).__name__} would mix the steps of sequences with what they were filled up with.",
+        "Put a recurrent layer or global pooling before it, which heed the lengths.",
+    )
 
 
 def as_layer(value: Any) -> Layer:

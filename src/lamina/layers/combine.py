@@ -26,6 +26,7 @@ from lamina.layers.base import (
     setup_part,
     spec,
 )
+from lamina.layers.masked import Masked
 from lamina.layers.pool import AvgPool, MaxPool
 from lamina.layers.remat import recompute
 
@@ -73,6 +74,8 @@ class Sequential(_Chain):
         >>> import lamina as lm
         >>> net = lm.Sequential(lm.Flatten(), lm.Dense(32), lm.relu, lm.Dense(10))
     """
+
+    on_masked = "own"
 
     layers: tuple[tuple[str, Layer], ...]
 
@@ -166,8 +169,10 @@ class Merge(Layer):
             element by element on equal shapes.
         axis: of "concat"; counted from the end, or on arrays with the batch axis.
 
-    Shapes: a tuple of ``(batch, ...)`` → ``(batch, ...)``.
+    Shapes: a tuple of ``(batch, ...)`` → ``(batch, ...)``. Masked sequences keep the lengths of the first input.
     """
+
+    on_masked = "own"
 
     mode: MergeMode = "concat"
     axis: int = -1
@@ -178,6 +183,9 @@ class Merge(Layer):
 
     def out_spec(self, in_spec: Spec) -> Spec:
         specs = list(in_spec) if isinstance(in_spec, tuple | list) else [in_spec]
+        masked = next((item for item in specs if isinstance(item, Masked)), None)
+        if masked is not None:
+            return masked.with_values(self.out_spec([_values(item) for item in specs]))
         if self.mode == "subtract" and len(specs) != 2:
             raise ShapeError(f"Merge('subtract') takes two inputs, got {len(specs)}.")
         first = specs[0]
@@ -206,6 +214,10 @@ class Merge(Layer):
 
     def forward(self, params: Params, state: State, x: Any, ctx: Context) -> tuple[Any, State]:
         values = list(x) if isinstance(x, tuple | list) else [x]
+        masked = next((value for value in values if isinstance(value, Masked)), None)
+        if masked is not None:
+            joined, _ = self.forward(params, state, [_values(value) for value in values], ctx)
+            return masked.with_values(joined), state
         if self.mode == "concat":
             return jnp.concatenate(values, axis=self.axis), state
         total = values[0]
@@ -221,6 +233,10 @@ class Merge(Layer):
         return (total / len(values) if self.mode == "mean" else total), state
 
 
+def _values(x: Any) -> Any:
+    return x.values if isinstance(x, Masked) else x
+
+
 @dataclass(frozen=True, repr=False)
 class Residual(Layer):
     """y = body(x) + shortcut(x), the identity where there is no shortcut.
@@ -234,6 +250,8 @@ class Residual(Layer):
     Raises:
         ShapeError: where the two shapes differ.
     """
+
+    on_masked = "own"
 
     body: Layer
     shortcut: Layer | None = None
@@ -293,6 +311,8 @@ class Parallel(_Chain):
             tuple of outputs.
     """
 
+    on_masked = "own"
+
     layers: tuple[tuple[str, Layer], ...]
     merge: MergeMode | None = "concat"
 
@@ -340,6 +360,8 @@ class Auxiliary(Layer):
         head: a layer that ends in logits like the network's own.
         weight: of its loss, beside the network's weight of 1.
     """
+
+    on_masked = "own"
 
     head: Layer
     weight: float = 0.3

@@ -33,6 +33,8 @@ class Dense(Layer):
         ShapeError: for an input without a feature axis, or not of floats.
     """
 
+    on_masked = "each"
+
     units: int
     use_bias: bool = True
     kernel_init: Initializer = HeNormal()

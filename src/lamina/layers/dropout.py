@@ -45,6 +45,8 @@ class Dropout(Layer):
     Shapes: ``(batch, ...)`` → the same. In training a key is needed: ``net.apply(..., train=True, key=key)``.
     """
 
+    on_masked = "each"
+
     rate: float
 
     def __post_init__(self) -> None:

@@ -36,6 +36,8 @@ class Embedding(Layer):
         ShapeError: for inputs that are not whole numbers.
     """
 
+    on_masked = "each"
+
     vocabulary: int
     features: int
     table_init: Initializer = Uniform(0.05)

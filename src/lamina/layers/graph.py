@@ -35,6 +35,8 @@ class Node(Layer):
         inputs: names of graph inputs or earlier nodes.
     """
 
+    on_masked = "own"
+
     name: str
     layer: Layer | None
     owner: str
@@ -68,6 +70,8 @@ class Graph(Layer):
         ...     outputs="same",
         ... )
     """
+
+    on_masked = "own"
 
     inputs: tuple[str, ...]
     nodes: tuple[Node, ...]

@@ -86,6 +86,8 @@ class LayerNorm(Layer):
     Shapes: ``(batch, ..., features)`` → the same. Statistics are computed in float32 (float64 for float64 inputs).
     """
 
+    on_masked = "each"
+
     epsilon: float = 1e-5
 
     def __post_init__(self) -> None:

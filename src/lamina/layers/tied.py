@@ -34,6 +34,8 @@ class Tied(Layer):
         ConfigError: where a path is not one of the network's parameters, or the shapes differ.
     """
 
+    on_masked = "own"
+
     body: Layer
     ties: tuple[tuple[str, str], ...]
 

@@ -16,7 +16,7 @@ from lamina.metrics.decisions import (
 from lamina.metrics.intervals import Interval, bootstrap
 from lamina.metrics.probabilities import Brier, CalibrationError, LogLoss, RocAuc
 from lamina.metrics.standard import higher_is_better, main_metric, standard
-from lamina.metrics.values import R2, MeanAbsoluteError, MeanSquaredError, RootMeanSquaredError
+from lamina.metrics.values import R2, MeanAbsoluteError, MeanSquaredError, RootMeanSquaredError, SumSquaredError
 
 __all__ = [
     "F1",
@@ -38,6 +38,7 @@ __all__ = [
     "Recall",
     "RocAuc",
     "RootMeanSquaredError",
+    "SumSquaredError",
     "TopK",
     "bootstrap",
     "higher_is_better",

@@ -8,7 +8,7 @@ from lamina.errors import ConfigError, nearest
 from lamina.metrics.base import Metric
 from lamina.metrics.decisions import F1, Accuracy, BalancedAccuracy, ExactMatch, Precision, Recall, TopK
 from lamina.metrics.probabilities import Brier, CalibrationError, LogLoss, RocAuc
-from lamina.metrics.values import R2, MeanAbsoluteError, MeanSquaredError, RootMeanSquaredError
+from lamina.metrics.values import R2, MeanAbsoluteError, MeanSquaredError, RootMeanSquaredError, SumSquaredError
 
 __all__ = ["higher_is_better", "main_metric", "standard"]
 
@@ -26,8 +26,16 @@ _TASKS: dict[str, tuple[Callable[[], Metric], ...]] = {
     ),
     "multilabel": (Accuracy, ExactMatch, F1, RocAuc, LogLoss),
     "regress": (MeanSquaredError, RootMeanSquaredError, MeanAbsoluteError, R2),
+    "forecast": (MeanAbsoluteError, RootMeanSquaredError, MeanSquaredError, R2),
+    "autoencode": (SumSquaredError, RootMeanSquaredError, R2),
 }
-_MAIN = {"classify": "accuracy", "multilabel": "f1", "regress": "r2"}
+_MAIN = {
+    "classify": "accuracy",
+    "multilabel": "f1",
+    "regress": "r2",
+    "forecast": "mae",
+    "autoencode": "squared_error",
+}
 
 
 def standard(task: str, classes: int = 0) -> dict[str, Metric]:
@@ -36,7 +44,8 @@ def standard(task: str, classes: int = 0) -> dict[str, Metric]:
     - "classify": accuracy, balanced_accuracy, precision, recall, f1 (macro means over the classes, with two classes
       too), auc, log_loss, brier, ece, and top5 where there are more than 5 classes.
     - "multilabel": accuracy (of labels), exact_match, f1 and auc (means over labels), log_loss.
-    - "regress": mse, rmse, mae, r2.
+    - "regress": mse, rmse, mae, r2; "forecast": the same.
+    - "autoencode": squared_error (the sum over an input's numbers, averaged over the inputs), rmse, r2.
 
     Args:
         task: one of these.
@@ -52,7 +61,7 @@ def standard(task: str, classes: int = 0) -> dict[str, Metric]:
 
 
 def main_metric(task: str) -> str:
-    """The name of the metric that a task's models are compared by: "accuracy", "f1" or "r2"."""
+    """The name of the metric that a task's models are compared by, such as "accuracy" or "r2"."""
     return _MAIN[_known(task)]
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from lamina.errors import ShapeError
 from lamina.metrics.base import Floats, MeanMetric, Metric, Reweighted, example_weights, numbers, ratio
 
-__all__ = ["R2", "MeanAbsoluteError", "MeanSquaredError", "RootMeanSquaredError"]
+__all__ = ["R2", "MeanAbsoluteError", "MeanSquaredError", "RootMeanSquaredError", "SumSquaredError"]
 
 
 class MeanSquaredError(MeanMetric):
@@ -21,6 +21,17 @@ class MeanSquaredError(MeanMetric):
     def per_example(self, outputs: Any, targets: Any) -> Floats:
         predicted, true = _pair(outputs, targets)
         return np.asarray(np.square(predicted - true).mean(axis=1))
+
+
+class SumSquaredError(MeanMetric):
+    """Sum of ``(ŷ − y)²`` over an example's outputs, averaged over the examples: an auto-encoder's error a picture."""
+
+    name = "squared_error"
+    higher_is_better = False
+
+    def per_example(self, outputs: Any, targets: Any) -> Floats:
+        predicted, true = _pair(outputs, targets)
+        return np.asarray(np.square(predicted - true).sum(axis=1))
 
 
 class RootMeanSquaredError(MeanSquaredError):

@@ -36,7 +36,7 @@ class Evidence:
     @property
     def several(self) -> bool:
         """Whether an example can have several labels."""
-        return self.target.task == "multilabel"
+        return self.target.answer == "labels"
 
     @cached_property
     def predicted(self) -> np.ndarray:
@@ -62,7 +62,7 @@ class Evidence:
         Classes: the probability of the predicted class where that is wrong, else 0; labels: the largest
         |probability − truth|, where an example has a wrong one; values: the largest |error|, in standard deviations.
         """
-        if self.target.task == "regress":
+        if self.target.answer == "values":
             spread = np.maximum(self.truth.std(axis=0), np.finfo(np.float64).tiny)
             off: np.ndarray = (np.abs(self.answers - self.truth) / spread).max(axis=1)
             return off
@@ -89,5 +89,5 @@ def gather(run: Run, outputs: Mapping[str, np.ndarray] | None) -> Evidence | Non
             return None
         raw = run.model.outputs(split)
     target = run.model.target
-    truth = target.decode(split.targets)
+    truth = target.decode(run.model.truth(split))
     return Evidence(part, split, target, heads.answers(target, raw), truth)

@@ -20,7 +20,7 @@ _ROWS = 15
 def wrong(evidence: Evidence, preprocessing: Preprocessing) -> Markup:
     """The examples that the model got most wrong."""
     order = np.argsort(-evidence.error, kind="stable")
-    if evidence.target.task == "regress":
+    if evidence.target.answer == "values":
         return _show(evidence, preprocessing, order[:_SHOWN])
     order = order[evidence.error[order] > 0]
     if not len(order):
@@ -44,10 +44,10 @@ def _show(evidence: Evidence, preprocessing: Preprocessing, indices: np.ndarray)
         said, true = _answer(evidence, index), _truth(evidence, index)
         name = evidence.name(index)
         lines = [tag("b", shorten(said, 32))]
-        if evidence.target.task == "regress" or not evidence.right[index]:
+        if evidence.target.answer == "values" or not evidence.right[index]:
             lines.append(tag("span", f"true: {shorten(true, 32)}"))
         lines.append(tag("small", shorten(name, 26), title=name))
-        verdict = None if evidence.target.task == "regress" else "right" if evidence.right[index] else "wrong"
+        verdict = None if evidence.target.answer == "values" else "right" if evidence.right[index] else "wrong"
         described = f"{name}: the model says {said}; true is {true}"
         cards.append(tag("li", picture(shown, described), *lines, class_=verdict))
     return tag("ul", *cards, class_="gallery")
@@ -55,28 +55,28 @@ def _show(evidence: Evidence, preprocessing: Preprocessing, indices: np.ndarray)
 
 def _rows(evidence: Evidence, preprocessing: Preprocessing, indices: np.ndarray) -> Markup:
     head = ["Example", "Predicted", "True"]
-    if evidence.target.task == "regress":
+    if evidence.target.answer == "values":
         head.append("Error")
     else:
         head.append("Right?")
     columns, known = read_rows(evidence.split, preprocessing, indices) or ([], [[]] * len(indices))
     rows = []
     for index, values in zip(indices.tolist(), known, strict=True):
-        if evidence.target.task == "regress":
+        if evidence.target.answer == "values":
             last = ", ".join(amount(float(off)) for off in evidence.answers[index] - evidence.truth[index])
         else:
             last = "yes" if evidence.right[index] else "no"
         rows.append(
             (shorten(evidence.name(index), 40), _answer(evidence, index), _truth(evidence, index), last, *values)
         )
-    numbers = (1, 2, 3) if evidence.target.task == "regress" else ()
+    numbers = (1, 2, 3) if evidence.target.answer == "values" else ()
     head += columns
     return table(head, rows, caption="Examples with prediction and truth", numbers=numbers)
 
 
 def _answer(evidence: Evidence, index: int) -> str:
     names = evidence.target.names
-    if evidence.target.task == "regress":
+    if evidence.target.answer == "values":
         return ", ".join(amount(float(value)) for value in evidence.answers[index])
     if evidence.several:
         chosen = np.flatnonzero(evidence.predicted[index])
@@ -86,7 +86,7 @@ def _answer(evidence: Evidence, index: int) -> str:
 
 def _truth(evidence: Evidence, index: int) -> str:
     names = evidence.target.names
-    if evidence.target.task == "regress":
+    if evidence.target.answer == "values":
         return ", ".join(amount(float(value)) for value in evidence.truth[index])
     if evidence.several:
         return ", ".join(names[i] for i in np.flatnonzero(evidence.truth[index])) or "no label"

@@ -83,7 +83,7 @@ def _examples(split: Split) -> str:
 def _baseline(run: Run, split: Split) -> Markup | None:
     """What an answer without looking would score, so that the result can be judged."""
     target = run.model.target
-    if target.task != "classify":
+    if target.answer != "class":
         return None
     usual = int(np.bincount(run.data.train.targets).argmax())
     share = float(np.mean(split.targets == usual))
@@ -93,7 +93,7 @@ def _baseline(run: Run, split: Split) -> Markup | None:
 def _kinds(run: Run) -> str:
     target = run.model.target
     size = len(target.names)
-    noun = {"classify": "classes", "multilabel": "labels", "regress": "values"}[target.task]
+    noun = {"class": "classes", "labels": "labels", "values": "values"}[target.answer]
     return f"{count(size)} {noun}" if size != 1 else f"value: {target.names[0]}"
 
 

@@ -90,9 +90,10 @@ def _header(run: Run, source: str) -> Markup:
 def _measured(run: Run, evidence: Evidence) -> list[Section]:
     """What the model says of the examples, of single ones too, by task."""
     task, preprocessing = evidence.target.task, run.model.preprocessing
+    values_asked = evidence.target.answer == "values"
     on = tag("p", f"Measured on the {evidence.part} split, {count(len(evidence.truth))} examples.", class_="aside")
-    metrics = Section("metrics", "Metrics", results.metrics(run), half=task != "regress")
-    if task == "regress":
+    metrics = Section("metrics", "Metrics", results.metrics(run), half=not values_asked)
+    if values_asked:
         found = [metrics, Section("errors", "Errors", join((on, values.errors(evidence))))]
         wrong = "Largest errors"
     else:

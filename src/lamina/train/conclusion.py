@@ -52,7 +52,7 @@ def conclude(
         for name, split in splits:
             if split is not None:
                 outputs[name] = measure(split)
-                measured[name] = model.score(outputs[name], split.targets)
+                measured[name] = model.score(outputs[name], model.truth(split))
     card = {
         "created_by": config["versions"],
         "seed": config["seed"],

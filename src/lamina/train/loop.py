@@ -16,10 +16,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from lamina import heads
 from lamina.data.base import Data, Split
 from lamina.errors import ConfigError, TrainingError
 from lamina.layers.base import Params, State
-from lamina.metrics import main_metric, standard
+from lamina.metrics import higher_is_better, main_metric, standard
 from lamina.model import run_batches
 from lamina.train.callbacks import Callback
 from lamina.train.feed import Block, Feed
@@ -90,6 +91,8 @@ class Training:
     ) -> None:
         self.program, self.data, self.plan, self.callbacks = program, data, plan, tuple(callbacks)
         self.metric = main_metric(data.target.task)
+        self._better = 1.0 if higher_is_better(self.metric) else -1.0
+        self._truth = heads.truth(data.target, data.preprocessing, data.validation)
         self.feed = Feed(data.train, plan.batch_size, plan.seed)
         self.key = jax.random.key(plan.seed)
         self._initial, self._given = initial, given
@@ -227,7 +230,7 @@ class Training:
         before = self.best.key
         for rate, (loss, score) in enumerate(validated):
             bad = self.plan.rates and int(self.carry.bad[rate]) >= 0
-            key = (-np.inf, -np.inf) if bad or score is None or not np.isfinite(loss) else (score, -loss)
+            key = (-np.inf, -np.inf) if bad or score is None or not np.isfinite(loss) else (self._better * score, -loss)
             if key > self.best.key or not self.best.epoch:
                 self.best = self._current(rate, key)
         total = self.steps_per_epoch * self.epochs_planned
@@ -296,7 +299,7 @@ class Training:
                 self._diverged(block, functools.partial(run, before, done - count))
             sums = jax.tree.map(np.asarray, self.carry.sums)
             self.running_loss = float(np.nanmin(_mean(sums.loss, sums.steps)))
-            self.running_score = float(np.nanmax(_mean(sums.score, sums.steps)))
+            self.running_score = float(self._better * np.nanmax(self._better * _mean(sums.score, sums.steps)))
             if self.plan.time_limit is not None and self.seconds > self.plan.time_limit:
                 self.stop("time is up")
             for callback in self.callbacks:
@@ -338,8 +341,7 @@ class Training:
         outputs = self.outputs(self.data.validation, *self.weights(rate))
         if not np.isfinite(outputs).all():  # the weights are, but too large to compute with
             return float("nan"), None
-        loss = float(self._loss(outputs, self.data.validation.targets))
-        return loss, self._score(outputs, self.data.validation.targets)
+        return float(self._loss(outputs, self._truth)), self._score(outputs)
 
     def outputs(self, split: Split, params: Params, state: State) -> np.ndarray:
         """Raw outputs in evaluation for a whole split."""
@@ -350,12 +352,10 @@ class Training:
 
         return run_batches(functools.partial(self._predict, params, state), split, _EVALUATION_BATCH, check)
 
-    def _score(self, outputs: np.ndarray, targets: np.ndarray) -> float | None:
-        from lamina.heads import answers
-
+    def _score(self, outputs: np.ndarray) -> float | None:
         target = self.data.target
-        metric = standard(target.task, target.units)[self.metric]
-        metric.update(answers(target, outputs), target.decode(targets))
+        metric = standard(target.task)[self.metric]
+        metric.update(heads.answers(target, outputs), target.decode(self._truth))
         value = metric.result()
         return None if value is None or not np.isfinite(value) else float(value)
 

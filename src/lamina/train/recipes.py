@@ -120,7 +120,7 @@ def mlp(data: Data) -> Layer:
     hidden: list[Layer] = [Flatten()] if len(_shape(data)) > 1 else []
     for _ in range(2):
         hidden += [Dense(width), relu]
-        if data.target.task != "regress":
+        if data.target.answer != "values":
             hidden.append(Dropout(0.3))
     return Sequential(*hidden, Dense(data.target.units))
 
@@ -182,7 +182,7 @@ def _pictures(data: Data, shape: tuple[int, ...]) -> Recipe:
 
 def _vectors(data: Data) -> Recipe:
     rows = len(data.train)
-    regress = data.target.task == "regress"
+    regress = data.target.answer == "values"
     epochs = min(max(round(300_000 / rows), 12), 100)
     batch = 256 if rows >= 5_000 else 64 if rows >= 1_000 else 16
     rate = 2e-3 * max(1, batch // 64)  # grows with the batch: a large table is learned in few epochs

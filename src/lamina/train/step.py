@@ -94,18 +94,27 @@ class Program:
 
     def inputs(self, x: Any, key: jax.Array | None) -> Any:
         """Encoded batch → network input: transformed, augmented in training (with a key), cast."""
+        return self._cast(self._prepared(x, key))
+
+    def _prepared(self, x: Any, key: jax.Array | None) -> Any:
         x = self.preprocessing.transform(x)
         if self.augmentation is not None and key is not None:
             x = self.augmentation(fold(key, "augmentation"), x)
+        return x
+
+    def _cast(self, x: Any) -> Any:
         return jax.tree.map(lambda a: a.astype(self.dtype) if jnp.issubdtype(a.dtype, jnp.floating) else a, x)
 
     def objective(
         self, params: Params, state: State, x: Any, y: jax.Array, key: jax.Array, tape: Tape | None = None
     ) -> tuple[jax.Array, tuple[State, jax.Array]]:
-        """The loss of a batch in training, with the new state and the outputs (float32 logits)."""
+        """The loss of a batch in training, with the new state and the score."""
         tape = tape or Tape()
         ctx = Context(train=True, root_key=key, tape=tape, frozen_statistics=self.freeze_statistics, remat=self.remat)
-        outputs, state = self.network.apply(params, state, self.inputs(x, key), ctx)
+        x = self._prepared(x, key)
+        if self.target.answer == "input":
+            y = x
+        outputs, state = self.network.apply(params, state, self._cast(x), ctx)
         outputs = outputs.astype(jnp.float32)
         loss = self.loss(outputs, y)
         for kind, _, value in tape.emitted:
@@ -116,13 +125,17 @@ class Program:
                 loss = loss + value
         for penalty in self.penalties:
             loss = loss + penalty(params)
-        return loss, (state, outputs)
+        return loss, (state, self.score(outputs, y))
 
     def score(self, outputs: jax.Array, y: jax.Array) -> jax.Array:
-        """The training batch's accuracy, or R² against the training split's mean."""
-        if self.target.task == "regress":
+        """The training batch's value of the task's main metric; R² against the training split's mean."""
+        if self.target.answer == "input":
+            return jnp.mean(jnp.sum(jnp.square(outputs - y).reshape(len(y), -1), axis=1))
+        if self.target.task == "forecast":
+            return jnp.mean(jnp.abs(outputs.reshape(y.shape) - y))
+        if self.target.answer == "values":
             return 1.0 - jnp.mean(jnp.square(outputs.reshape(y.shape) - y))
-        if self.target.task == "multilabel":
+        if self.target.answer == "labels":
             return jnp.mean(((outputs > 0) == (y > 0.5)).astype(jnp.float32))
         if outputs.shape[-1] == 1:
             guess = (outputs[..., 0] > 0).astype(jnp.int32)
@@ -138,14 +151,14 @@ class Program:
         """
         grad = jax.value_and_grad(self.objective, has_aux=True)
         key = jax.random.fold_in(key, carry.step)
-        (loss, (state, outputs)), grads = grad(carry.params, carry.state, x, y, key)
+        (loss, (state, score)), grads = grad(carry.params, carry.state, x, y, key)
         optimizer = self.optimizer.build(carry.params)
         updates, opt_state = optimizer.update(grads, carry.opt_state, carry.params)
         params = optax.apply_updates(carry.params, jax.tree.map(lambda u: u * rate.astype(u.dtype), updates))
         if self.constraint is not None:
             params = self.constraint(params)
         bad = jnp.where((carry.bad < 0) & ~jnp.isfinite(loss), carry.step, carry.bad)
-        sums = Sums(carry.sums.loss + loss, carry.sums.score + self.score(outputs, y), carry.sums.steps + 1)
+        sums = Sums(carry.sums.loss + loss, carry.sums.score + score, carry.sums.steps + 1)
         return Carry(params, state, opt_state, carry.step + 1, sums, bad)
 
     def chunk(

@@ -1,0 +1,49 @@
+"""Sequences of unequal length in one array, with their lengths."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+__all__ = ["Masked"]
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Masked:
+    """Sequences of unequal length, filled up to the longest. What lies past a sequence's length says nothing.
+
+    Layers that treat every step by itself keep the lengths; recurrent layers and global pooling heed them; what would
+    mix steps without knowing them refuses the sequences.
+
+    Attributes:
+        values: ``(batch, steps, ...)``.
+        lengths: ``(batch,)`` int32, each from 1 to the number of steps.
+
+    As a spec the same without the batch axis: ``Masked(spec((steps, ...)), spec((), "int32"))``.
+    """
+
+    values: Any
+    lengths: Any
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the values."""
+        return tuple(self.values.shape)
+
+    @property
+    def dtype(self) -> Any:
+        """Of the values."""
+        return self.values.dtype
+
+    def with_values(self, values: Any) -> Masked:
+        """Other values for the same steps."""
+        return Masked(values, self.lengths)
+
+    def mask(self) -> jax.Array:
+        """Which steps belong to a sequence, ``(batch, steps)``, bool."""
+        inside: jax.Array = jnp.arange(self.values.shape[1]) < self.lengths[:, None]
+        return inside
