@@ -61,10 +61,7 @@ class Recipe:
 
 def choose(data: Data) -> Recipe:
     """Network and recipe for the data's kind, size and task."""
-    shape = _shape(data)
-    if len(shape) == 3 and data.preprocessing.kind == "image":
-        return _pictures(data, shape)
-    return _vectors(data)
+    return _RECIPES.get(data.preprocessing.kind, _vectors)(data)
 
 
 def recipe_for(network: Layer | Recipe | str, data: Data) -> Recipe:
@@ -146,8 +143,8 @@ def _epochs(examples: int) -> int:
     return min(max(round(_EXAMPLES_SEEN / examples), 12), 40)
 
 
-def _pictures(data: Data, shape: tuple[int, ...]) -> Recipe:
-    height, width, channels = shape
+def _pictures(data: Data) -> Recipe:
+    height, width, channels = _shape(data)
     epochs = _epochs(len(data.train))
     batch = 64 if len(data.train) >= 2_000 else 32
     many = len(data.train) >= _MANY_PICTURES
@@ -197,3 +194,6 @@ def _vectors(data: Data) -> Recipe:
             f"{rows:,} training examples decide width, batch and epochs; a one-cycle learning rate.",
         ),
     )
+
+
+_RECIPES: dict[str, Callable[[Data], Recipe]] = {"image": _pictures}  # by the kind of data; the others are vectors
