@@ -34,6 +34,7 @@ __all__ = [  # noqa: F405
     "AdaptiveMaxPool",
     "Auxiliary",
     "AvgPool",
+    "BagOfNGrams",
     "BatchNorm",
     "Context",
     "Conv",
