@@ -111,7 +111,8 @@ class CharacterPreprocessing(Preprocessing):
         count = max(len(codes) - 1, 0) // steps
         if not count:
             raise DataError(f"The text has {len(codes)} characters; expected more than {steps}.")
-        return codes[np.arange(count)[:, None] * steps + np.arange(steps + 1)]
+        pieces: np.ndarray = codes[np.arange(count)[:, None] * steps + np.arange(steps + 1)]
+        return pieces
 
     def encode(self, raw: Any) -> np.ndarray:
         """Texts → the pieces of each, one after the other, int32 ``(n, steps + 1)``."""
@@ -232,7 +233,7 @@ def _facts(preprocessing: CharacterPreprocessing, parts: dict[str, str]) -> dict
         "characters": sum(map(len, parts.values())),
         "alphabet": len(preprocessing.characters),
         "known": "".join(preprocessing.characters[1:]).replace("\n", "⏎").replace("\t", "⇥")[:400],
-        "lines": f"{len(lines):,} in the training part, of {len(parts['train']) / len(lines):.0f} characters on average",
+        "lines": f"{len(lines):,} to learn from, of {len(parts['train']) / len(lines):.0f} characters on average",
         "read": f"pieces of {preprocessing.steps} characters",
         "unknown": f"{strange / max(1, len(parts['validation'])):.2%} of the validation part's characters",
         "beginning": parts["train"][:300],

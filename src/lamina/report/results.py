@@ -93,7 +93,7 @@ def _baseline(run: Run, split: Split) -> Markup | None:
 def _kinds(run: Run) -> str:
     target = run.model.target
     size = len(target.names)
-    noun = {"class": "classes", "labels": "labels", "values": "values"}[target.answer]
+    noun = {"class": "classes", "labels": "labels", "values": "values", "next": "characters known"}[target.answer]
     return f"{count(size)} {noun}" if size != 1 else f"value: {target.names[0]}"
 
 

@@ -26,6 +26,7 @@ from lamina.layers import (
 from lamina.layers.base import as_layer
 from lamina.losses import Loss, SoftmaxCrossEntropy
 from lamina.optim import Adam, AdamW, OneCycle, Optimizer
+from lamina.train import recipe_text
 
 __all__ = ["ARCHITECTURES", "Recipe", "choose", "recipe_for"]
 
@@ -196,4 +197,8 @@ def _vectors(data: Data) -> Recipe:
     )
 
 
-_RECIPES: dict[str, Callable[[Data], Recipe]] = {"image": _pictures}  # by the kind of data; the others are vectors
+_RECIPES: dict[str, Callable[[Data], Recipe]] = {  # by the kind of data; the others are vectors
+    "image": _pictures,
+    "text": lambda data: Recipe(**recipe_text.texts(data)),
+    "characters": lambda data: Recipe(**recipe_text.generator(data)),
+}
