@@ -36,6 +36,7 @@ __all__ = [  # noqa: F405
     "AvgPool",
     "BagOfNGrams",
     "BatchNorm",
+    "Bidirectional",
     "Context",
     "Conv",
     "ConvTranspose",

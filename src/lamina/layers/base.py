@@ -185,11 +185,8 @@ class Context:
         before = None if self.memory is None else self.memory.before.get(self.path)
         if before is None:
             return fresh
-        fits = jax.tree.structure(before) == jax.tree.structure(fresh) and all(
-            jnp.shape(given) == wanted.shape
-            for given, wanted in zip(jax.tree.leaves(before), jax.tree.leaves(fresh), strict=True)
-        )
-        if not fits:
+        given, wanted = ([leaf.shape for leaf in jax.tree.leaves(carry)] for carry in (before, fresh))
+        if given != wanted or isinstance(before, tuple) != isinstance(fresh, tuple):
             raise ShapeError(
                 f"the memory holds {describe_spec(before)} for this layer, which carries {describe_spec(fresh)}.",
                 "A memory goes on with the same network and as many sequences as it came from.",

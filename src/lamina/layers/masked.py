@@ -48,10 +48,10 @@ class Masked:
         inside: jax.Array = jnp.arange(self.values.shape[1]) < self.lengths[:, None]
         return inside
 
-    def emptied(self) -> Masked:
-        """The same sequences with zeros past their ends."""
+    def emptied(self, fill: float = 0.0) -> Masked:
+        """The same sequences with ``fill`` past their ends."""
         mask = self.mask().reshape(*self.values.shape[:2], *[1] * (self.values.ndim - 2))
-        return self.with_values(jnp.where(mask, self.values, jnp.zeros((), self.values.dtype)))
+        return self.with_values(jnp.where(mask, self.values, jnp.asarray(fill, self.values.dtype)))
 
     def last(self) -> jax.Array:
         """Each sequence's own last step, ``(batch, ...)``."""

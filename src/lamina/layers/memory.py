@@ -95,4 +95,5 @@ def start(network: Layer, params: Params, state: State, x: Any) -> Carries:
         The memory; ``{}`` where the network has no recurrent layer.
     """
     shapes = jax.eval_shape(lambda params, state, x: run(network, params, state, x)[1], params, state, x)
-    return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+    zeros: Carries = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+    return zeros

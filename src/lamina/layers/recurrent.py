@@ -124,7 +124,8 @@ class SimpleRNN(_Recurrent):
         kernel_init, recurrent_init, bias_init: initial values of W ``(features, units)``, U ``(units, units)`` and b
             ``(units,)``.
 
-    Shapes: ``(batch, steps, features)`` → ``(batch, units)``, or ``(batch, steps, units)``.
+    Shapes: ``(batch, steps, features)`` → ``(batch, units)``, or ``(batch, steps, units)``. Of masked sequences the
+    last state is that of each one's own last step. `lamina.layers.memory` hands the state in and out.
 
     Raises:
         ShapeError: for an input that is no sequence of features.
@@ -149,7 +150,8 @@ class GRU(_Recurrent):
         kernel_init, recurrent_init, bias_init: initial values of W ``(features, 3 units)``, U ``(units, 3 units)``
             (gate by gate) and of both biases, b and d ``(3 units,)``.
 
-    Shapes: ``(batch, steps, features)`` → ``(batch, units)``, or ``(batch, steps, units)``.
+    Shapes: ``(batch, steps, features)`` → ``(batch, units)``, or ``(batch, steps, units)``. Of masked sequences the
+    last state is that of each one's own last step. `lamina.layers.memory` hands the state in and out.
 
     Raises:
         ShapeError: for an input that is no sequence of features.
@@ -177,8 +179,9 @@ class LSTM(_Recurrent):
         forget_bias: added to the initial bias of f, so that the cell remembers from the start (Jozefowicz, Zaremba &
             Sutskever 2015, ICML).
 
-    Shapes: ``(batch, steps, features)`` → ``(batch, units)``, or ``(batch, steps, units)``. The cell is float32 also
-    for half-precision inputs.
+    Shapes: ``(batch, steps, features)`` → ``(batch, units)``, or ``(batch, steps, units)``. Of masked sequences the
+    last state is that of each one's own last step. `lamina.layers.memory` hands h and c in and out. The cell is
+    float32 also for half-precision inputs.
 
     Raises:
         ShapeError: for an input that is no sequence of features.
