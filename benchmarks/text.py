@@ -191,9 +191,8 @@ def report(name: str, part: Part, runs: Sequence[dict[str, Any]], peers: Sequenc
     parts = [results.table(header, rows)]
     if failed := [run for run in runs if "error" in run]:
         parts.append("Failed: " + "; ".join(f"seed {run['seed']}: {run['error']['message']}" for run in failed))
-    for run in runs:
-        if "sample" in run:
-            parts.append("What it writes (temperature 0.8):\n\n```text\n" + run["sample"].strip() + "\n```")
+    written = [run["sample"].strip() for run in runs if "sample" in run]
+    parts += [f"What it writes (temperature 0.8):\n\n```text\n{sample}\n```" for sample in written]
     asked = f"--text {part.text} --target {part.target} --test … --seed S" if part.target else "--task generate"
     parts.append(f"Each run: `lamina train {part.file} {asked}`, with nothing compiled before.")
     return "\n\n".join(parts)

@@ -8,12 +8,14 @@ from lamina.data.base import Data
 from lamina.data.characters import CharacterPreprocessing
 from lamina.data.text_preprocessing import TextPreprocessing
 from lamina.initializers import Zeros
-from lamina.layers import GRU, LSTM, BagOfNGrams, Dense, Dropout, Embedding, Layer, Sequential
+from lamina.layers import GRU, LSTM, BagOfNGrams, Bidirectional, Dense, Dropout, Embedding, Layer, Sequential
 from lamina.optim import AdamW, OneCycle
 
 __all__ = ["generator", "texts"]
 
 _BUCKETS = 1 << 18  # vectors that word pairs share
+_TEXTS_SEEN = 130_000  # by a bag of words, those of every epoch counted
+_NAMES_SEEN = 200_000  # by a network of characters
 _SEEN = 9_000_000  # characters that a generator is trained on, those of every epoch counted
 
 
@@ -26,8 +28,8 @@ def texts(data: Data) -> dict[str, Any]:
             "network": Sequential(
                 BagOfNGrams(size, data.target.units, order=2, buckets=_BUCKETS, drop=0.6, table_init=Zeros())
             ),
-            "optimizer": AdamW(1e-2, schedule=OneCycle(), weight_decay=0.0),
-            "epochs": 15,
+            "optimizer": AdamW(1e-2, schedule=OneCycle(), weight_decay=0.2),
+            "epochs": min(max(round(_TEXTS_SEEN / len(data.train)), 10), 40),
             "batch_size": 64,
             "reasons": (
                 "A bag of words and pairs of words, most of them left out at random while training: on some thousand "
@@ -35,11 +37,11 @@ def texts(data: Data) -> dict[str, Any]:
             ),
         }
     return {
-        "network": Sequential(Embedding(size, 64), GRU(128), Dropout(0.3), Dense(data.target.units)),
+        "network": Sequential(Embedding(size, 64), Bidirectional(GRU(128)), Dropout(0.5), Dense(data.target.units)),
         "optimizer": AdamW(3e-3, schedule=OneCycle(), weight_decay=0.02),
-        "epochs": 15,
+        "epochs": min(max(round(_NAMES_SEEN / len(data.train)), 12), 40),
         "batch_size": 64,
-        "reasons": ("A recurrent network reads the characters.",),
+        "reasons": ("A recurrent network reads the characters from both ends.",),
     }
 
 
