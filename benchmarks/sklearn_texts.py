@@ -79,10 +79,7 @@ def main() -> None:
     parser.add_argument("model", choices=MODELS)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    frames = [
-        pl.read_csv(path, infer_schema=False, missing_utf8_is_empty_string=True)
-        for path in (options.train, options.test)
-    ]
+    frames = [pl.read_csv(path, infer_schema=False).fill_null("") for path in (options.train, options.test)]
     print(json.dumps(measure(*frames, options.text, options.target, options.model, options.seed)))
 
 

@@ -103,7 +103,7 @@ def seeds(quick: bool) -> range:
 
 def hold_out(whole: Path, train: Path, test: Path, text: str, share: float = 0.1, seed: int = 0) -> None:
     """Split a CSV file by its texts; those that differ in case and white space alone stay on one side."""
-    frame = pl.read_csv(whole, infer_schema=False, missing_utf8_is_empty_string=True)
+    frame = pl.read_csv(whole, infer_schema=False).fill_null("")
     keys = [" ".join(one.casefold().split()) for one in frame[text]]
     different = sorted(set(keys))
     random.Random(seed).shuffle(different)
