@@ -8,7 +8,7 @@ import numpy as np
 
 from lamina.data.base import Preprocessing, Split, Target
 from lamina.errors import ConfigError, ShapeError
-from lamina.layers import Autoencoder, Layer, Sequential, Sigmoid, Softmax
+from lamina.layers import Autoencoder, Flatten, Layer, Reshape, Sequential, Sigmoid, Softmax
 from lamina.layers.base import Spec
 from lamina.losses import BinaryCrossEntropy, Loss, SoftmaxCrossEntropy, SquaredError
 
@@ -103,11 +103,15 @@ def fitting_loss(loss: Loss, network: Layer, target: Target, preprocessing: Prep
 
 
 def _last(network: Layer) -> Layer:
+    """The last layer of a chain, or of an auto-encoder's decoder, that does more than change the shape."""
     while True:
         if isinstance(network, Autoencoder):
             network = network.decoder
-        elif isinstance(network, Sequential) and network.layers:
-            network = network.layers[-1][1]
+        elif isinstance(network, Sequential):
+            computing = [layer for _, layer in network.layers if not isinstance(layer, Reshape | Flatten)]
+            if not computing:
+                return network
+            network = computing[-1]
         else:
             return network
 

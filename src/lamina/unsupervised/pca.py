@@ -71,8 +71,8 @@ class LogisticPCA:
 
     Source: Schein, Saul & Ungar 2003, "A generalized linear model for principal component analysis of binary data",
     AISTATS; Collins, Dasgupta & Schapire 2001, "A generalization of principal component analysis to the exponential
-    family", NeurIPS 14. Departures: the gradient in place of alternating least squares; a code has a prior N(0, 1/λ)
-    with λ = ``penalty``, without which an example that can be given back perfectly has an infinite code.
+    family", NeurIPS 14. Departures: the gradient in place of alternating least squares; ½ λ (Σ u² + Σ V²) with
+    λ = ``penalty`` is taken off the log-likelihood, without which a pixel that is always black has infinite odds.
 
     Attributes:
         loadings: V, ``(units, features)``.
@@ -142,7 +142,8 @@ def _ascend(free: dict[str, jax.Array], fixed: dict[str, jax.Array], x: jax.Arra
         whole = free | fixed
         odds = whole["codes"] @ whole["loadings"] + whole["bias"]
         likelihood = jnp.sum(x * odds - jax.nn.softplus(odds))
-        return 0.5 * penalty * jnp.sum(jnp.square(whole["codes"])) - likelihood
+        squares = jnp.sum(jnp.square(whole["codes"])) + jnp.sum(jnp.square(whole["loadings"]))
+        return 0.5 * penalty * squares - likelihood
 
     def step(carry: Any, index: jax.Array) -> tuple[Any, None]:
         params, mean, square = carry
