@@ -2,10 +2,10 @@
 
     python examples/dbn_mnist.py [MNIST] [--quick]
 
-MNIST is a folder of its four IDX files. A network 784-500-500-2000-10 of sigmoid units is trained three times: with first
-weights from a stack of restricted Boltzmann machines, with random ones, and as one would today, with rectified linear
-units and dropout. Hinton & Salakhutdinov (2006) have 1.2 % of the test pictures wrong with the first and 1.6 % with the
-second. Martens (2010) showed that a good optimiser learns such networks without the first step, too.
+MNIST is a folder of its four IDX files. A network 784-500-500-2000-10 of sigmoid units is trained three times: with
+first weights from a stack of restricted Boltzmann machines, with random ones, and as one would today, with rectified
+linear units and dropout. Hinton & Salakhutdinov (2006) have 1.2 % of the test pictures wrong with the first and 1.6 %
+with the second. Martens (2010) showed that a good optimiser learns such networks without the first step, too.
 """
 
 import argparse
@@ -55,11 +55,9 @@ def main(source: str = "mnist", *, quick: bool = False) -> dict[str, float]:
     errors = {}
     for name, (network, options) in runs.items():
         run = lm.fit(network, data, batch_size=100, seed=0, **options)
-        accuracy, low, high = run.test["accuracy"]
-        errors[name] = 1 - accuracy
-        print(
-            f"{name:12} {1 - accuracy:6.2%} of the test pictures wrong ({1 - high:.2%} to {1 - low:.2%}), {run.seconds:.0f} s"
-        )
+        error, most, least = (1 - value for value in run.test["accuracy"])
+        errors[name] = error
+        print(f"{name:12} {error:6.2%} of the test pictures wrong ({least:.2%} to {most:.2%}), {run.seconds:.0f} s")
     return errors
 
 

@@ -25,7 +25,7 @@ class Carry(NamedTuple):
 
     Attributes:
         params: kernel ``(visible, hidden)``, visible_bias ``(visible,)``, hidden_bias ``(hidden,)``.
-        velocity: the last update of each.
+        velocity: the last update of each; empty where there is no momentum.
         chains: hidden states ``(batch, hidden)`` of the persistent chains; no rows where there are none.
         activity: running mean of the hidden units' probabilities ``(hidden,)``, for the sparsity target.
         step: number of steps done, int32.
@@ -45,40 +45,37 @@ def start(rbm: RBM, params: Params, batch_size: int, key: jax.Array) -> Carry:
     nothing = jnp.zeros((rows, hidden.size), hidden.dtype)
     return Carry(
         params,
-        jax.tree.map(jnp.zeros_like, params),
+        jax.tree.map(jnp.zeros_like, params) if rbm.momentum else {},
         units(rbm.hidden_units).sample(key, hidden, nothing),
         jnp.full_like(hidden, rbm.sparsity_target or 0.0),
         jnp.zeros((), jnp.int32),
     )
 
 
-def gibbs(rbm: RBM, params: Params, hidden: jax.Array, key: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Down and up ``rbm.steps`` times.
+def gibbs(rbm: RBM, params: Params, hidden: jax.Array, key: jax.Array) -> jax.Array:
+    """Down to the visible units, ``rbm.steps`` times in all, with the way up between.
 
     Args:
         hidden: states ``(n, hidden)``.
 
     Returns:
-        The last visible states ``(n, visible)`` (or their means, where the machine does not sample them), and the
-        field ``(n, hidden)`` that they make in the hidden layer.
+        The last visible states ``(n, visible)``, or their means, where the machine does not sample them.
     """
     above, below = units(rbm.hidden_units), units(rbm.visible)
     kernel = params["kernel"]
 
-    def down_and_up(states: jax.Array, key: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def down(states: jax.Array, key: jax.Array) -> jax.Array:
         field = states @ kernel.T
         if rbm.sample_visible:
-            visible = below.sample(key, params["visible_bias"], field)
-        else:
-            visible = below.mean(params["visible_bias"], field)
-        return visible, visible @ kernel
+            return below.sample(key, params["visible_bias"], field)
+        return below.mean(params["visible_bias"], field)
 
-    def again(i: Any, pair: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
-        up, down = jax.random.split(jax.random.fold_in(key, i))
-        states = above.sample(up, params["hidden_bias"], pair[1])
-        return down_and_up(states, down)
+    def again(i: Any, visible: jax.Array) -> jax.Array:
+        first, second = jax.random.split(jax.random.fold_in(key, i))
+        return down(above.sample(first, params["hidden_bias"], visible @ kernel), second)
 
-    return lax.fori_loop(1, rbm.steps, again, down_and_up(hidden, key)) if rbm.steps > 1 else down_and_up(hidden, key)
+    visible = down(hidden, key)
+    return lax.fori_loop(1, rbm.steps, again, visible) if rbm.steps > 1 else visible
 
 
 def gradients(
@@ -97,23 +94,26 @@ def gradients(
         The gradient; the chains' next states (as they are where none are kept); the hidden means under the data.
     """
     above = units(rbm.hidden_units)
-    kernel, bias = params["kernel"], params["hidden_bias"]
-    first, middle, last = jax.random.split(key, 3)
-    field = visible @ kernel
-    wake = above.mean(bias, field)
-    begin = chains if rbm.persistent else above.sample(first, bias, field)
-    fantasy, field = gibbs(rbm, params, begin, middle)
-    dream = above.mean(bias, field)
+    kernel, bias, count = params["kernel"], params["hidden_bias"], visible.shape[0]
+    first, middle = jax.random.split(key)
+    # Both phases in one product where they can be: a kernel is read from memory as often for few rows as for many.
     if rbm.persistent:
-        chains = above.sample(last, bias, field)
-    # One product over both phases: half as many passes over a gradient of the kernel's size.
-    both = jnp.concatenate([visible, fantasy]).T @ jnp.concatenate([wake, -dream])
+        phases = jnp.concatenate([visible, gibbs(rbm, params, chains, middle)])
+        fields = phases @ kernel
+        chains = above.sample(first, bias, fields[count:])
+    else:
+        field = visible @ kernel
+        fantasy = gibbs(rbm, params, above.sample(first, bias, field), middle)
+        phases, fields = jnp.concatenate([visible, fantasy]), jnp.concatenate([field, fantasy @ kernel])
+    means = above.mean(bias, fields)
+    sign = jnp.where(jnp.arange(2 * count) < count, 1 / count, -1 / count).astype(means.dtype)[:, None]
+    signed = sign * means
     gradient = {
-        "kernel": both / visible.shape[0],
-        "visible_bias": jnp.mean(visible - fantasy, axis=0),
-        "hidden_bias": jnp.mean(wake - dream, axis=0),
+        "kernel": phases.T @ signed,
+        "visible_bias": jnp.sum(sign * phases, axis=0),
+        "hidden_bias": jnp.sum(signed, axis=0),
     }
-    return gradient, chains, wake
+    return gradient, chains, means[:count]
 
 
 def step(rbm: RBM, carry: Carry, visible: jax.Array, rate: jax.Array, momentum: jax.Array, key: jax.Array) -> Carry:
@@ -128,8 +128,11 @@ def step(rbm: RBM, carry: Carry, visible: jax.Array, rate: jax.Array, momentum: 
         gradient["kernel"] -= jnp.mean(visible, axis=0)[:, None] * excess
     if rbm.weight_decay:
         gradient["kernel"] -= rbm.weight_decay * params["kernel"]
-    velocity = jax.tree.map(lambda v, g: momentum * v + rate * g, carry.velocity, gradient)
-    return Carry(jax.tree.map(jnp.add, params, velocity), velocity, chains, activity, carry.step + 1)
+    update = jax.tree.map(lambda g: rate * g, gradient)
+    if rbm.momentum:
+        update = jax.tree.map(lambda v, u: momentum * v + u, carry.velocity, update)
+    params = jax.tree.map(jnp.add, params, update)
+    return Carry(params, update if rbm.momentum else {}, chains, activity, carry.step + 1)
 
 
 @functools.partial(jax.jit, static_argnames="rbm", donate_argnames="carry")

@@ -160,7 +160,7 @@ def annealed_log_partition(
         weight = weight + free_energy(rbm, before, states) - free_energy(rbm, here, states)
         up, down = jax.random.split(jax.random.fold_in(later, i))
         hidden_states = above.sample(up, here["hidden_bias"], states @ here["kernel"])
-        return gibbs(sampled, here, hidden_states, down)[0], weight
+        return gibbs(sampled, here, hidden_states, down), weight
 
     _, weights = lax.fori_loop(1, temperatures + 1, anneal, (states, jnp.broadcast_to(zero, (chains,))))
     mean = logsumexp(weights) - np.log(chains)

@@ -177,7 +177,7 @@ def dream(rbm: RBM, params: Params, visible: jax.Array, steps: jax.Array, key: j
 
     def again(i: jax.Array, hidden: jax.Array) -> jax.Array:
         first, second = jax.random.split(jax.random.fold_in(key, i))
-        return up(gibbs(rbm, params, hidden, first)[0], second)
+        return up(gibbs(rbm, params, hidden, first), second)
 
     hidden: jax.Array = lax.fori_loop(0, steps, again, up(visible, key))
     return hidden
