@@ -25,14 +25,14 @@ def digits() -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.fixture(scope="module")
 def trained(digits: tuple[np.ndarray, np.ndarray]) -> TrainedDBN:
-    return DBN([32, 16, 6], top="gaussian").fit(digits[0], epochs=(8, 6, 4), progress=False)
+    return DBN([32, 16, 6], top="gaussian").fit(digits[0], epochs=(40, 30, 20), progress=False)
 
 
 def test_each_machine_learns_the_means_of_the_one_below(
     trained: TrainedDBN, digits: tuple[np.ndarray, np.ndarray]
 ) -> None:
     x = digits[0].reshape(len(digits[0]), -1)
-    for index, epochs in enumerate((8, 6, 4)):
+    for index, epochs in enumerate((40, 30, 20)):
         found = trained.machines[index].rbm.fit(x, epochs=epochs, seed=index, progress=False)
         np.testing.assert_array_equal(found.params["kernel"], trained.machines[index].params["kernel"])
         x = found.transform(x)
@@ -63,13 +63,13 @@ def test_the_stack_reconstructs_better_than_the_mean(
 def test_a_classifier_begins_with_its_weights_and_is_fine_tuned(digits: tuple[np.ndarray, np.ndarray]) -> None:
     data = lm.data.load("digits", scale="minmax")
     x = np.asarray(data.preprocessing.transform(data.train.read(np.arange(len(data.train)))))
-    stack = DBN([64, 64]).fit(x, epochs=15, progress=False)
+    stack = DBN([64, 64]).fit(x, epochs=30, progress=False)
     network = stack.classifier(10)
     params, _ = network.init(jax.random.key(0), x.shape[1:])
     for path, machine in (("1", stack.machines[0]), ("3", stack.machines[1])):
         np.testing.assert_array_equal(params[path]["kernel"], machine.params["kernel"])
     assert params["5"]["kernel"].shape == (64, 10)
-    run = lm.fit(network, data, epochs=15, progress=False)
+    run = lm.fit(network, data, optimizer=lm.optim.Adam(3e-3), epochs=30, progress=False)
     assert run.test["accuracy"].value > 0.93
 
 

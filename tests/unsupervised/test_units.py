@@ -15,7 +15,7 @@ from lamina.errors import ConfigError
 from lamina.unsupervised.randoms import levels
 from lamina.unsupervised.units import KINDS, units
 
-BIAS = np.array([-2.0, -0.3, 0.0, 0.7, 3.0], np.float32)
+BIAS = np.array([-1.5, -0.3, 0.0, 0.7, 3.0], np.float32)
 FIELD = np.array([0.5, -1.0, 0.2, 0.1, 1.5], np.float32)
 DRAWS = 200_000
 
@@ -44,7 +44,7 @@ def test_samples_have_the_moments_of_their_distribution(name: str) -> None:
     samples = drawn(name)
     mean, variance = moments(name)
     np.testing.assert_allclose(samples.mean(axis=0), mean, atol=5 * np.sqrt(variance.max() / DRAWS))
-    np.testing.assert_allclose(samples.var(axis=0), variance, rtol=0.03)
+    np.testing.assert_allclose(samples.var(axis=0), variance, rtol=0.03, atol=1e-4)
     assert abs(np.corrcoef(samples.T)[np.triu_indices(len(BIAS), 1)]).max() < 5 / np.sqrt(DRAWS)
 
 

@@ -115,7 +115,8 @@ def pseudo_log_likelihood(rbm: RBM, params: Params, visible: jax.Array, chosen: 
     def add(i: jax.Array, total: jax.Array) -> jax.Array:
         return total + term(visible[:, i], params["visible_bias"][i], kernel[i])
 
-    return lax.fori_loop(0, visible.shape[1], add, jnp.zeros(visible.shape[0], field.dtype))
+    total: jax.Array = lax.fori_loop(0, visible.shape[1], add, jnp.zeros(visible.shape[0], field.dtype))
+    return total
 
 
 def annealed_log_partition(

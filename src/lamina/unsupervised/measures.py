@@ -15,7 +15,9 @@ from lamina.unsupervised.units import units
 if TYPE_CHECKING:
     from lamina.unsupervised.rbm import RBM
 
-__all__ = ["hidden_means", "measure", "reconstruct", "visible_means"]
+__all__ = ["MEASURES", "hidden_means", "measure", "reconstruct", "visible_means"]
+
+MEASURES = ("squared_error", "pseudo_likelihood", "free_energy")
 
 
 @functools.partial(jax.jit, static_argnames="rbm")
@@ -32,7 +34,8 @@ def visible_means(rbm: RBM, params: Params, hidden: jax.Array) -> jax.Array:
 
 def reconstruct(rbm: RBM, params: Params, visible: jax.Array) -> jax.Array:
     """E[v | h] at the hidden units' means, without any noise: ``(n, visible)``."""
-    return visible_means(rbm, params, hidden_means(rbm, params, visible))
+    again: jax.Array = visible_means(rbm, params, hidden_means(rbm, params, visible))
+    return again
 
 
 @functools.partial(jax.jit, static_argnames="rbm")

@@ -19,6 +19,7 @@ from lamina.unsupervised import likelihood
 from lamina.unsupervised.contrastive import gibbs
 from lamina.unsupervised.examples import rows
 from lamina.unsupervised.measures import hidden_means, reconstruct, visible_means
+from lamina.unsupervised.randoms import root_key
 from lamina.unsupervised.units import units
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ class TrainedRBM:
                 self.rbm, params, key, chains=chains, temperatures=temperatures
             )
         )
-        value, deviation = estimate(self.params, jax.random.key(seed))
+        value, deviation = estimate(self.params, root_key(seed))
         return float(value), float(deviation)
 
     def sample(self, n: int = 100, *, steps: int = 1000, seed: int = 0, begin: Any = None) -> np.ndarray:
@@ -117,7 +118,7 @@ class TrainedRBM:
         """
         check_whole("sample", "n", n)
         check_whole("sample", "steps", steps)
-        key, first = jax.random.split(jax.random.key(seed))
+        key, first = jax.random.split(root_key(seed))
         if begin is None:
             bias = self.params["visible_bias"]
             start = units(self.rbm.visible).sample(first, bias, jnp.zeros((n, bias.size), bias.dtype))

@@ -19,7 +19,8 @@ from lamina.train.feed import Block, Feed
 from lamina.train.progress import clock
 from lamina.unsupervised import contrastive
 from lamina.unsupervised.examples import rows
-from lamina.unsupervised.measures import measure
+from lamina.unsupervised.measures import MEASURES, measure
+from lamina.unsupervised.randoms import root_key
 
 if TYPE_CHECKING:
     from lamina.unsupervised.rbm import RBM
@@ -49,7 +50,7 @@ class Training:
         cache.enable()
         self.rbm, self.epochs = rbm, epochs
         self.feed = Feed(ArraySplit(x, np.zeros(len(x), np.int8)), batch_size, seed)
-        self.key = jax.random.key(seed)
+        self.key = root_key(seed)
         first, chains = jax.random.split(jax.random.fold_in(self.key, 1))
         params = first_params(rbm, x, first)
         self.carry = contrastive.start(rbm, params, self.feed.batch_size, chains)
@@ -74,7 +75,7 @@ class Training:
     def _run_block(self, block: Block) -> None:
         rbm, total = self.rbm, self.feed.steps * self.epochs
         start = (self.epoch - 1) * self.feed.steps + block.first
-        rates = rbm.schedule(np.arange(start, start + len(block.indices)), total) * np.float32(rbm.learning_rate)  # type: ignore[operator,arg-type]
+        rates = rbm.schedule(np.arange(start, start + len(block.indices)), total) * np.float32(rbm.learning_rate)  # type: ignore[operator]
         momentum = min(rbm.momentum, _EARLY_MOMENTUM) if self.epoch <= _EARLY_EPOCHS else rbm.momentum
         done = 0
         while done < block.steps:
@@ -131,7 +132,7 @@ def train(
         row: dict[str, Any] = {"epoch": epoch}
         for prefix, some in measured.items():
             found = measure(rbm, training.carry.params, some, jax.random.fold_in(training.key, 2))
-            row |= {f"{prefix}{name}": float(value) for name, value in found.items()}
+            row |= {f"{prefix}{name}": float(found[name]) for name in MEASURES if name in found}
         seconds = time.perf_counter() - began
         history.append(row | {"seconds": round(seconds, 3)})
         if progress and (seconds - said > _SAID_SECONDS or epoch in (1, epochs)):

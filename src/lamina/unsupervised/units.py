@@ -89,9 +89,7 @@ class Rectified(Units):
     """
 
     def log_sum(self, bias: jax.Array, field: jax.Array) -> jax.Array:
-        a = bias + field
-        small = -jax.scipy.special.spence(1 + jnp.exp(-jnp.abs(a)))
-        return jnp.where(a > 0, math.pi**2 / 6 + 0.5 * jnp.square(a) - small, small)
+        return _minus_dilogarithm(bias + field)
 
     def mean(self, bias: jax.Array, field: jax.Array) -> jax.Array:
         return jax.nn.softplus(bias + field)
@@ -100,6 +98,19 @@ class Rectified(Units):
         a = bias + field
         noise = jax.random.normal(key, a.shape, a.dtype)
         return jnp.maximum(a + noise * jnp.sqrt(jax.nn.sigmoid(a)), 0)
+
+
+@jax.custom_jvp
+def _minus_dilogarithm(a: jax.Array) -> jax.Array:
+    """−Li₂(−exp(a)), the integral of log(1 + exp(t)) up to a; for a > 0 by Li₂'s inversion formula."""
+    small = -jax.scipy.special.spence(1 + jnp.exp(-jnp.abs(a)))
+    return jnp.where(a > 0, math.pi**2 / 6 + 0.5 * jnp.square(a) - small, small)
+
+
+@_minus_dilogarithm.defjvp
+def _slope(primals: tuple[jax.Array], tangents: tuple[jax.Array]) -> tuple[jax.Array, jax.Array]:
+    # jax.scipy's own derivative is NaN.
+    return _minus_dilogarithm(*primals), jax.nn.softplus(primals[0]) * tangents[0]
 
 
 KINDS: dict[str, Units] = {"bernoulli": Bernoulli(), "gaussian": Gaussian(), "relu": Rectified()}
