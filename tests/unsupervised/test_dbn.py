@@ -44,12 +44,17 @@ def test_unrolled_it_does_what_the_stack_did(trained: TrainedDBN, digits: tuple[
     network = trained.unroll()
     assert holds_weights(network)
     params, state = network.init(jax.random.key(0), (8, 8, 1))
-    tape = lm.Tape(wanted=frozenset({"encoder"}))
+    tape = lm.Tape(wanted=frozenset({"0.encoder"}))
     y, _ = network.apply(params, state, digits[0][:50], tape=tape)
-    np.testing.assert_allclose(tape.taps["encoder"], trained.transform(digits[0][:50]), atol=1e-4)
+    np.testing.assert_allclose(tape.taps["0.encoder"], trained.transform(digits[0][:50]), atol=1e-4)
     np.testing.assert_allclose(y, trained.reconstruct(digits[0][:50]), atol=1e-4)
     assert y.shape == (50, 8, 8, 1)
-    np.testing.assert_array_equal(params["decoder"]["0"]["kernel"], params["encoder"]["5"]["kernel"].T)
+    up, down = params["0"]["encoder"], params["0"]["decoder"]
+    np.testing.assert_array_equal(down["0"]["kernel"], up["5"]["kernel"].T)
+    tied = trained.unroll(tied=True)
+    params, state = tied.init(jax.random.key(0), (8, 8, 1))
+    assert "kernel" not in params["0"]["decoder"]["0"]
+    np.testing.assert_allclose(tied.apply(params, state, digits[0][:50])[0], y, atol=1e-4)
 
 
 def test_the_stack_reconstructs_better_than_the_mean(

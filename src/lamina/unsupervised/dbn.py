@@ -13,9 +13,10 @@ import numpy as np
 
 from lamina.config import Config
 from lamina.errors import ConfigError
-from lamina.layers import Dense, Pretrained, Reshape, Sequential
+from lamina.layers import Autoencoder, Dense, Pretrained, Reshape, Sequential
 from lamina.layers._checks import check_whole
 from lamina.layers.base import Params
+from lamina.layers.tied import released
 from lamina.unsupervised.examples import rows
 from lamina.unsupervised.measures import visible_means
 from lamina.unsupervised.rbm import RBM, UnitKind
@@ -169,19 +170,23 @@ class TrainedDBN:
             hidden = np.asarray(visible_means(machine.rbm, machine.params, jnp.asarray(hidden)))
         return hidden.reshape(-1, *self.shape)
 
-    def unroll(self) -> Pretrained:
+    def unroll(self, *, tied: bool = False) -> Pretrained:
         """The net as an auto-encoder that begins with its weights, ready for `lamina.fit`.
 
         The encoder is the way up; the decoder is the way down, with the same weights transposed and the visible biases.
-        Nothing ties them afterwards.
 
-        Source: Hinton & Salakhutdinov 2006.
+        Source: Hinton & Salakhutdinov 2006, where nothing ties the two afterwards.
+
+        Args:
+            tied: the decoder's kernels stay the encoder's, and are trained as one.
 
         Returns:
-            A chain of ``encoder`` and ``decoder``, from an example's shape to the same.
+            An `Autoencoder` with its weights, from an example's shape to the same.
         """
         (encoder, up), (decoder, down) = self.halves()
-        return Pretrained(Sequential(encoder=encoder, decoder=decoder), {"encoder": up, "decoder": down}, {})
+        network = Autoencoder(encoder, decoder, tied=tied)
+        params = released({"encoder": up, "decoder": down}, network.ties)
+        return Pretrained(Sequential(network), {"0": params}, {})
 
     def halves(self) -> tuple[tuple[Sequential, Params], tuple[Sequential, Params]]:
         """Encoder and decoder of `unroll`, each with its parameters."""
