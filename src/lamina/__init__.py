@@ -16,7 +16,20 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lamina import data, errors, explain, initializers, kernels, layers, losses, metrics, optim, transfer, zoo
+    from lamina import (
+        data,
+        errors,
+        explain,
+        initializers,
+        kernels,
+        layers,
+        losses,
+        metrics,
+        optim,
+        transfer,
+        unsupervised,
+        zoo,
+    )
     from lamina.importing import import_model
     from lamina.layers import *  # noqa: F403
     from lamina.model import Model, load
@@ -30,8 +43,11 @@ __all__ = [  # noqa: F405
     "GRU",
     "LSTM",
     "Activation",
+    "ActivityKL",
+    "ActivityL1",
     "AdaptiveAvgPool",
     "AdaptiveMaxPool",
+    "Autoencoder",
     "Auxiliary",
     "AvgPool",
     "BatchNorm",
@@ -47,6 +63,8 @@ __all__ = [  # noqa: F405
     "Flatten",
     "FlaxLayer",
     "Function",
+    "GaussianCode",
+    "GaussianNoise",
     "Gelu",
     "GlobalAvgPool",
     "GlobalMaxPool",
@@ -57,6 +75,7 @@ __all__ = [  # noqa: F405
     "Linear",
     "LocalResponseNorm",
     "Masked",
+    "MaskingNoise",
     "MaxPool",
     "Maxout",
     "Merge",
@@ -116,11 +135,15 @@ __all__ = [  # noqa: F405
     "summary",
     "tanh",
     "transfer",
+    "unsupervised",
     "zoo",
 ]
 
 _MODULES = frozenset(
-    {"data", "errors", "explain", "initializers", "kernels", "layers", "losses", "metrics", "optim", "transfer", "zoo"}
+    {
+        *("data", "errors", "explain", "initializers", "kernels", "layers", "losses", "metrics", "optim"),
+        *("transfer", "unsupervised", "zoo"),
+    }
 )
 # Where a name comes from; the others come from lamina.layers.
 _HOMES = {

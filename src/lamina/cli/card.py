@@ -28,6 +28,8 @@ def describe_data(reporter: Reporter, data: Data) -> None:
     asked = {"classify": "classes", "multilabel": "labels"}.get(target.task)
     shown = ", ".join(map(clean, target.names[:_SHOWN])) + (", …" if len(target.names) > _SHOWN else "")
     what = f"{len(target.names)} {asked}" if asked else f"the value{'s' if len(target.names) > 1 else ''} {shown}"
+    if target.answer == "input":
+        what = f"to be given back; {len(target.names) or 'no'} classes, from which nothing is learned"
     reporter.field("data", f"{clean(card.source)}: {_KINDS.get(card.kind, card.kind)}, {what}")
     rows = []
     for part, described in card.splits.items():

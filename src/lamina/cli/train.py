@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["train"]
 
 _DATA, _NETWORK, _TRAINING, _RUN = "Data", "Network", "Training", "Run"
-_TASKS = ("auto", "classify", "multilabel", "regress")
+_TASKS = ("auto", "classify", "multilabel", "regress", "autoencode")
 _SCALES = ("auto", "minmax", "standard", "none")
 _HEADS = ("knn", "svm", "logistic", "linear")
 
@@ -98,6 +99,12 @@ def train(
     layer: Annotated[
         str | None,
         typer.Option("--layer", metavar="PATH", help="For --head: the layer that describes.", rich_help_panel=_NETWORK),
+    ] = None,
+    code: Annotated[
+        int | None,
+        typer.Option(
+            "--code", min=1, metavar="N", help="For --task autoencode: units of the code.", rich_help_panel=_NETWORK
+        ),
     ] = None,
     epochs: Annotated[
         int | None,
@@ -213,6 +220,7 @@ def train(
     [bold]lamina train photos/[/bold]
     [bold]lamina train table.csv --target price --time 5m[/bold]
     [bold]lamina train photos/ --from auto[/bold]
+    [bold]lamina train photos/ --task autoencode --code 30[/bold]
     [bold]lamina train digits --arch my_network.py --lr 0.01,0.003,0.001[/bold]
     """
     reporter = Reporter(quiet)
@@ -229,13 +237,14 @@ def train(
     steps |= {"--schedule": schedule, "--loss": loss, "--patience": patience, "--resume": resume or None}
     steps |= {"--remat": remat or None}
     _check_transfer(start, head, layer, {"--scale": None if scale == "auto" else scale}, steps)
+    _check_autoencoder(task, code, start, head)
     if head is not None:
         start = start or "auto"
     if device is not None:
         options.use_device(device)
 
     from lamina import losses, optim
-    from lamina.cli.network import open_network
+    from lamina.cli.network import choose_autoencoder, open_network
     from lamina.cli.pretrained import few_photographs, open_pretrained
     from lamina.data import load
     from lamina.data.sources import identify
@@ -248,7 +257,10 @@ def train(
     chosen = None if optimizer is None else optim.resolve(optimizer)
     if schedule is not None:
         optim.resolve_schedule(schedule)
-    make = None if arch == "auto" or start is not None else open_network(arch)
+    own = Path(arch).suffix in (".py", ".json")
+    choose_own = choose_autoencoder(arch, code) if task == "autoencode" else choose
+    named = arch != "auto" and start is None and (own or task != "autoencode")
+    make = open_network(arch) if named else None
     check_folder(out, source, force=force, resume=resume)
 
     column: Any = None if not target else target[0] if len(target) == 1 else tuple(target)
@@ -259,8 +271,8 @@ def train(
     if start is None:
         data = load(source, size=pixels, **wanted)
         describe_data(reporter, data)
-        recipe = choose(data)
-        few = few_photographs(data) if make is None else ""
+        recipe = choose_own(data)
+        few = few_photographs(data) if make is None and task != "autoencode" else ""
         if few:
             reporter.field("advice", few)
         network: Layer | Recipe = recipe if make is None else make(data)
@@ -287,7 +299,7 @@ def train(
         "epochs": epochs if epochs is not None else recipe.epochs,
         "batch_size": batch if batch is not None else recipe.batch_size,
         "patience": patience if patience is not None else recipe.patience,
-        "augmentation": "auto",
+        "augmentation": None if task == "autoencode" else "auto",
     }
     found = None
     if lr == "find":
@@ -329,6 +341,18 @@ def _check_transfer(
         raise ConfigError("--layer names the layer that describes pictures for --head.", "Give --head too.")
     if start is not None or head is not None:
         options.none_of("--from and --head, which keep the network's own scaling", scaling)
+
+
+def _check_autoencoder(task: str, code: int | None, start: str | None, head: str | None) -> None:
+    """Refuse options that do not go with an auto-encoder, and those that only go with one."""
+    if task != "autoencode":
+        if code is not None:
+            raise ConfigError("--code is the size of an auto-encoder's code.", "Give --task autoencode too.")
+    elif start is not None or head is not None:
+        raise ConfigError(
+            "--task autoencode trains a network from the beginning, without --from and --head.",
+            "An auto-encoder's body goes on to learn classes: lamina train DATA --from autoencoder.lamina.",
+        )
 
 
 def _tell(reporter: Reporter, run: Run, data: Data, as_json: bool) -> None:

@@ -75,7 +75,8 @@ def load(
             "test": (x, y)}; a polars or pandas frame. Where a file or folder has no test part one is split off;
             arrays are taken as a training part.
         target: the column to predict, in a table.
-        task: "auto", or "classify", "multilabel", "regress".
+        task: "auto", or "classify", "multilabel", "regress", "autoencode". The last needs no labels: arrays may be
+            given alone, and a folder of pictures needs no sub-folders.
         scale: "auto", "minmax", "standard" or "none".
         seed: of the split, where there are no given parts. Built-in sets have a fixed one.
         size: height and width of pictures, in pixels; a single number for both.
@@ -89,6 +90,11 @@ def load(
     """
     from lamina.data import sources
 
+    if task == "autoencode":
+        from lamina.data.unlabelled import load_inputs
+
+        options: dict[str, Any] = {"seed": seed, "size": size, "test": test, "preprocessing": preprocessing}
+        return load_inputs(source, target=target, scale=scale, **options)
     kind = sources.identify(source, target)
     if preprocessing is not None:
         _check_fits(kind, preprocessing, source)
@@ -147,6 +153,10 @@ def load_split(source: Any, preprocessing: Preprocessing, target: Target) -> tup
     """
     from lamina.data import sources
 
+    if isinstance(target, InputTarget):
+        from lamina.data.unlabelled import load_input_split
+
+        return load_input_split(source, preprocessing, target)
     kind = sources.identify(source, getattr(preprocessing, "target", None))
     _check_fits(kind, preprocessing, source)
     if kind == "builtin":

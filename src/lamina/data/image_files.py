@@ -25,6 +25,8 @@ __all__ = [
     "file_groups",
     "free_memory",
     "list_folder",
+    "list_pictures",
+    "sorts_by_class",
     "walk",
 ]
 
@@ -237,6 +239,48 @@ def list_folder(folder: str | os.PathLike[str]) -> Listing:
     return Listing(
         root, files, encoded, np.asarray(parts, np.int8), frozenset(roots.values()), tuple(names), skipped, warnings
     )
+
+
+def sorts_by_class(folder: str | os.PathLike[str]) -> bool:
+    """Whether a folder, or its ``train/``, holds sub-folders, one a class, and no pictures beside them."""
+    root = os.fspath(folder)
+    folders, loose = _entries(root)
+    training = next((name for name in sorted(folders) if _PARTS.get(name.lower()) == TRAIN), None)
+    if training is not None and not any(map(_is_picture, loose)):
+        folders, loose = _entries(os.path.join(root, training))
+    return bool(folders) and not any(map(_is_picture, loose))
+
+
+def list_pictures(folder: str | os.PathLike[str]) -> Listing:
+    """The pictures of a folder at any depth, without labels; ``train/``, ``val/`` and ``test/`` count as parts.
+
+    Raises:
+        DataError: where there is no such folder, or no picture in it.
+    """
+    root = os.fspath(folder)
+    folders, loose = _entries(root)
+    roots = {name: _PARTS[name.lower()] for name in sorted(folders) if name.lower() in _PARTS}
+    if TRAIN not in roots.values() or any(map(_is_picture, loose)):
+        roots = {"": TRAIN}
+    skipped: list[tuple[str, str]] = []
+    parts: list[int] = []
+
+    def found() -> Iterator[tuple[str, int]]:
+        for name, part in roots.items():
+            for file, size in walk(root, lambda *what: skipped.append(what), name):
+                if _is_picture(file):
+                    parts.append(part)
+                    yield file, size
+
+    files = Files.pack(root, found())
+    if not len(files):
+        raise DataError(f"There are no pictures in {root}.")
+    labels, given = np.zeros(len(files), np.int32), frozenset(roots.values() if "" not in roots else ())
+    return Listing(root, files, labels, np.asarray(parts, np.int8), given, (), skipped)
+
+
+def _is_picture(name: str) -> bool:
+    return os.path.splitext(name)[1].lower() in EXTENSIONS
 
 
 def _parts(root: str, folders: set[str]) -> dict[str, int]:

@@ -20,7 +20,15 @@ from lamina.data.image_split import ImageFileSplit
 from lamina.data.splits import digest, divide, fill_card, find_duplicates
 from lamina.errors import ConfigError, DataError, nearest
 
-__all__ = ["ImagePreprocessing", "choose_size", "load_image_folder", "load_image_list", "load_image_split"]
+__all__ = [
+    "ImagePreprocessing",
+    "choose_size",
+    "load_image_folder",
+    "load_image_list",
+    "load_image_split",
+    "load_listed",
+    "load_listed_split",
+]
 
 _PARTS = {"train": TRAIN, "validation": VALIDATION, "test": TEST}
 _ALL_HEADERS = 50_000  # pictures; of more, a sample is looked at before training
@@ -83,7 +91,8 @@ def load_image_folder(
         DataError: no such folder, an empty one, no pictures, one class only, a class with one picture, more than half
             of the pictures unreadable, a class in ``test/`` that ``train/`` lacks.
     """
-    return _load(list_folder(folder), False, scale, seed, size, memory, preprocessing)
+    listing = list_folder(folder)
+    return load_listed(listing, ClassTarget(listing.names), scale, seed, size, memory, preprocessing)
 
 
 def load_image_list(
@@ -108,7 +117,8 @@ def load_image_list(
         DataError: as `load_image_folder`; no column of pictures, no such target.
     """
     listing, several = list_csv(source, target)
-    return _load(listing, several, scale, seed, size, memory, preprocessing)
+    asked = MultiLabelTarget(listing.names) if several else ClassTarget(listing.names)
+    return load_listed(listing, asked, scale, seed, size, memory, preprocessing)
 
 
 def load_image_split(
@@ -142,6 +152,13 @@ def load_image_split(
             raise DataError(f"The model knows no class {unknown[0]!r} of {source}.", nearest(unknown[0], target.names))
         places = np.asarray([target.names.index(name) for name in listing.names], np.int32)
         listing.labels, listing.names = places[listing.labels], target.names
+    return load_listed_split(listing, preprocessing, memory)
+
+
+def load_listed_split(
+    listing: Listing, preprocessing: ImagePreprocessing, memory: int | None = None
+) -> tuple[Split, DataCard]:
+    """The test part of listed pictures where one is given, else all of them, as a trained model takes them."""
     tested = TEST in listing.given
     if tested:
         listing.keep(np.flatnonzero(listing.parts == TEST))
@@ -156,16 +173,22 @@ def load_image_split(
     return split, card
 
 
-def _load(
+def load_listed(
     listing: Listing,
-    several: bool,
+    target: Target,
     scale: str,
     seed: int,
     size: int | tuple[int, int] | None,
-    memory: int | None,
-    preprocessing: ImagePreprocessing | None,
+    memory: int | None = None,
+    preprocessing: ImagePreprocessing | None = None,
 ) -> Data:
+    """Data from listed pictures; the options are those of `load_image_folder`.
+
+    Args:
+        target: of these labels.
+    """
     check_scale(scale)
+    several = isinstance(target, MultiLabelTarget)
     if TRAIN not in listing.parts:
         raise DataError(f"{listing.source} has no training part.", "Expected train/ beside the other parts.")
     random = np.random.default_rng(seed)
@@ -178,11 +201,14 @@ def _load(
         grey = all(mode in _GREY or mode.startswith("I") for mode in facts["modes"])
         shape = (height, width, 1 if grey else 3)
     pixels = _decode_all(listing, shape, memory)
-    _check_classes(listing, several)
+    if target.answer != "input":
+        _check_classes(listing, several)
     groups = _groups(listing, pixels)
     members = {name: np.flatnonzero(listing.parts == part) for name, part in _PARTS.items()}
     given = {name: listing.labels[indices] for name, indices in members.items() if name == "train" or len(indices)}
-    chosen, rule = divide(given, groups[members["train"]], seed, stratify=not several, repeats=False)
+    chosen, rule = divide(
+        given, groups[members["train"]], seed, stratify=not several and bool(target.names), repeats=False
+    )
     parts = {name: members[origin][indices] for name, (origin, indices) in chosen.items()}
     if preprocessing is None:
         measured = _sample(listing, pixels, parts["train"], shape, random)
@@ -196,7 +222,6 @@ def _load(
     splits: dict[str, Split] = {name: _split(listing, pixels, indices, shape) for name, indices in parts.items()}
     card = _card(listing, rule, {**facts, "input": list(shape), "in_memory": pixels is not None})
     fill_card(card, splits, {name: groups[indices] for name, indices in parts.items()}, listing.names)
-    target = MultiLabelTarget(listing.names) if several else ClassTarget(listing.names)
     return Data(splits["train"], splits["validation"], splits.get("test"), preprocessing, target, card)
 
 

@@ -61,6 +61,10 @@ class Recipe:
 
 def choose(data: Data) -> Recipe:
     """Network and recipe for the data's kind, size and task."""
+    if data.target.answer == "input":
+        from lamina.train.recipe_autoencoder import autoencoder
+
+        return autoencoder(data)
     return _RECIPES.get(data.preprocessing.kind, _vectors)(data)
 
 
