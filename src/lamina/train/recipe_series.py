@@ -30,6 +30,10 @@ from lamina.train.recipes import Recipe
 
 __all__ = ["convnet", "series"]
 
+_STEPS = 1_200  # of the optimiser
+_STEPS_AN_EPOCH = 32  # above which batches grow
+_FEW = 100  # validation examples, of which one epoch's luck is more than its merit
+
 
 def series(data: Data) -> Recipe:
     """Network and recipe for windows of a series, or for whole ones."""
@@ -100,22 +104,36 @@ def _changes(split: WindowSplit, by: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def convnet(data: Data) -> Layer:
-    return Sequential(
-        *(
-            layer
-            for filters, width in ((128, 8), (256, 5), (128, 3))
-            for layer in (Conv(filters, width, use_bias=False), BatchNorm(), relu)
-        ),
-        GlobalAvgPool(),
-        Dense(data.target.units),
-    )
+    """Three convolutions over time with BatchNorm and ReLU, the mean over time, and a dense layer.
+
+    Source: Wang, Yan & Oates 2017, "Time series classification from scratch with deep neural networks",
+    arXiv:1611.06455 (the fully convolutional network). Departure: half as many filters, and dropout before the end.
+    """
+    layers: list[Layer] = []
+    for filters, width in ((64, 8), (128, 5), (64, 3)):
+        layers += [Conv(filters, width, use_bias=False), BatchNorm(), relu]
+    return Sequential(*layers, GlobalAvgPool(), Dropout(0.2), Dense(data.target.units))
 
 
 def _whole(data: Data) -> Recipe:
+    count, batch = len(data.train), 16
+    while batch < 128 and count // batch > _STEPS_AN_EPOCH:
+        batch *= 2
+    steps = -(-count // batch)
+    few = len(data.validation) < _FEW
+    kept = (
+        f"{len(data.validation)} validation examples are too few to choose an epoch by: the last weights are kept, at "
+        "which the learning rate has come to zero."
+    )
     return Recipe(
         network=convnet(data),
         optimizer=AdamW(2e-3, schedule=OneCycle(), weight_decay=0.02),
-        epochs=200,
-        batch_size=16,
-        keep="last",
+        epochs=min(max(round(_STEPS / steps), 20), 400),
+        batch_size=batch,
+        keep="last" if few else "best",
+        reasons=(
+            "Series: three convolutions over time with BatchNorm, and the mean over time.",
+            f"{count:,} training examples decide batch and epochs; a one-cycle learning rate.",
+            *((kept,) if few else ()),
+        ),
     )
