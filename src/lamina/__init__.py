@@ -35,6 +35,7 @@ __all__ = [  # noqa: F405
     "Auxiliary",
     "AvgPool",
     "BatchNorm",
+    "Bidirectional",
     "Context",
     "Conv",
     "ConvTranspose",

@@ -12,8 +12,8 @@ import jax.numpy as jnp
 from jax import lax
 
 from lamina.kernels.conv_with_bias import Packed, conv_with_bias, pack
-from lamina.layers import BatchNorm, Conv, Dense, Layer, Parallel, Relu, Relu6, Residual, Sequential
-from lamina.layers.base import Context, Params, Spec, State, Tape
+from lamina.layers import BatchNorm, Conv, Dense, Layer, Masked, Parallel, Relu, Relu6, Residual, Sequential
+from lamina.layers.base import Context, Params, Spec, State, Tape, part_spec, spec
 
 __all__ = ["Predictor", "fold", "packed"]
 
@@ -43,9 +43,9 @@ class Predictor:
         key = structure, *((leaf.shape, jnp.dtype(leaf.dtype)) for leaf in leaves)
         if key not in self._packed:
             inputs = jax.eval_shape(self._transform, x)
-            spec = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), inputs)
+            in_spec = jax.tree.map(lambda leaf: spec(leaf.shape[1:], leaf.dtype), inputs)
             size = self._slice(inputs, leaves[0].shape[0])
-            made = size, packed(self._network, self._params, spec, size)
+            made = size, packed(self._network, self._params, in_spec, size)
             self._packed = dict([*self._packed.items(), (key, made)][-_LAYOUTS:])
         size, params = self._packed[key]
         outputs: jax.Array = self._compiled(size, params, self._state, x)
@@ -128,23 +128,23 @@ def fold(network: Layer, params: Params, state: State) -> tuple[Layer, Params, S
     return Sequential(**parts), own_params, own_state
 
 
-def packed(network: Layer, params: Params, spec: Spec, batch: int) -> Params:
+def packed(network: Layer, params: Params, in_spec: Spec, batch: int) -> Params:
     """The params of a folded network, its kernels brought beforehand into the layout that convolutions want.
 
     Args:
-        spec: of an example as it goes into the network.
+        in_spec: of an example as it goes into the network.
         batch: examples in a batch; another number is another layout.
     """
     if isinstance(network, _ConvWithBias):
-        x = jax.ShapeDtypeStruct((batch, *spec.shape), spec.dtype)
-        return params | {"kernel": pack(x, params["kernel"], **network.options)}
+        x = jax.ShapeDtypeStruct((batch, *in_spec.shape), in_spec.dtype)
+        return params | {"kernel": pack(x, params["kernel"], **network.options(network.conv.pads(in_spec)))}
     if not isinstance(network, Sequential | Residual | Parallel):
         return params
     own: Params = {}
     for name, part in network.parts():
-        own[name] = packed(part, params.get(name, {}), spec, batch)
+        own[name] = packed(part, params.get(name, {}), in_spec, batch)
         if isinstance(network, Sequential):
-            spec = part.out_spec(spec)
+            in_spec = part_spec(name, part, in_spec)
     return own
 
 
@@ -159,19 +159,25 @@ def _absorbed(params: Params, norm: BatchNorm, norm_params: Params, norm_state: 
 class _ConvWithBias(Layer):
     """A Conv that adds its bias, and takes ReLU or ReLU6, where it stores its sums."""
 
+    on_masked = "own"
+
     conv: Conv
     bound: float | None
 
     def out_spec(self, in_spec: Spec) -> Spec:
         return self.conv.out_spec(in_spec)
 
-    def forward(self, params: Params, state: State, x: jax.Array, ctx: Context) -> tuple[jax.Array, State]:
-        kernel = params["kernel"]
-        kernel = kernel if isinstance(kernel, Packed) else kernel.astype(x.dtype)
-        return conv_with_bias(x, kernel, params["bias"], **self.options), state
+    def forward(self, params: Params, state: State, x: Any, ctx: Context) -> tuple[Any, State]:
+        def convolve(x: jax.Array, pads: Any) -> jax.Array:
+            kernel = params["kernel"]
+            kernel = kernel if isinstance(kernel, Packed) else kernel.astype(x.dtype)
+            return conv_with_bias(x, kernel, params["bias"], **self.options(pads))
 
-    @property
-    def options(self) -> dict[str, Any]:
-        """Of `conv_with_bias`."""
-        names = ("strides", "padding", "dilation", "groups")
-        return {name: getattr(self.conv, name) for name in names} | {"bound": self.bound}
+        if isinstance(x, Masked):
+            return self.conv.over_masked(x, convolve), state
+        return convolve(x, self.conv.pads(spec(x.shape[1:], x.dtype))), state
+
+    def options(self, pads: Any) -> dict[str, Any]:
+        """Of `conv_with_bias`, for padding (low, high) of each axis."""
+        names = ("strides", "dilation", "groups")
+        return {name: getattr(self.conv, name) for name in names} | {"padding": pads, "bound": self.bound}

@@ -36,6 +36,7 @@ from lamina.layers.activations import (
     tanh,
 )
 from lamina.layers.base import Context, Function, Layer, Tape
+from lamina.layers.bidirectional import Bidirectional
 from lamina.layers.combine import Auxiliary, Merge, Parallel, Residual, Sequential, TimeDistributed
 from lamina.layers.conv import Conv, ConvTranspose
 from lamina.layers.dense import Dense
@@ -62,6 +63,7 @@ __all__ = [
     "Auxiliary",
     "AvgPool",
     "BatchNorm",
+    "Bidirectional",
     "Context",
     "Conv",
     "ConvTranspose",

@@ -92,6 +92,19 @@ class Tape:
     calls: list[Call] = field(default_factory=list)
 
 
+@dataclass
+class Memory:
+    """What recurrent layers carry from one batch to the next, by path; see `lamina.layers.memory`.
+
+    Attributes:
+        before: carries at the beginning of this batch. A layer that is not in it begins at zero.
+        after: carries at its end, filled in while the network is applied.
+    """
+
+    before: Mapping[str, Any] = field(default_factory=dict)
+    after: dict[str, Any] = field(default_factory=dict)
+
+
 @dataclass(frozen=True)
 class Then:
     """What a layer is to do to its output before it returns it: y = min(max(y, 0), bound), y + added in y's place."""
@@ -112,6 +125,7 @@ class Context:
         then: what is asked of a layer that `Layer.fuses_relu`, beside its own work.
         frozen_statistics: BatchNorm uses its running statistics in training too, and keeps them.
         remat: chains compute their activations again in the backward pass instead of keeping them.
+        memory: what recurrent layers begin with and where they leave their carry; None where nobody asks for it.
     """
 
     train: bool = False
@@ -121,6 +135,7 @@ class Context:
     then: Then | None = None
     frozen_statistics: bool = False
     remat: bool = False
+    memory: Memory | None = None
 
     def child(self, name: str, then: Then | None = None) -> Context:
         """The context of the part called ``name``."""
@@ -160,6 +175,28 @@ class Context:
         if self.tape.tap_all or path in self.tape.wanted:
             self.tape.taps[path] = y
         return y
+
+    def recall(self, fresh: Any) -> Any:
+        """The carry with which this layer ended the batch before, or ``fresh`` where there is none.
+
+        Raises:
+            ShapeError: where that carry is not like ``fresh``.
+        """
+        before = None if self.memory is None else self.memory.before.get(self.path)
+        if before is None:
+            return fresh
+        given, wanted = ([leaf.shape for leaf in jax.tree.leaves(carry)] for carry in (before, fresh))
+        if given != wanted or isinstance(before, tuple) != isinstance(fresh, tuple):
+            raise ShapeError(
+                f"the memory holds {describe_spec(before)} for this layer, which carries {describe_spec(fresh)}.",
+                "A memory goes on with the same network and as many sequences as it came from.",
+            )
+        return jax.tree.map(lambda given, wanted: jnp.asarray(given, wanted.dtype), before, fresh)
+
+    def remember(self, carry: Any) -> None:
+        """Leave the carry with which this layer goes on in the next batch."""
+        if self.memory is not None:
+            self.memory.after[self.path] = carry
 
     def emit(self, kind: str, value: Any) -> None:
         """Send a value to the loss: ``emit("loss", scalar)`` adds a term, ``emit("logits", (weight, y))`` a head."""

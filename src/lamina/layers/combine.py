@@ -392,11 +392,16 @@ class Auxiliary(Layer):
 class TimeDistributed(Layer):
     """The same layer on every time step: the time axis is folded into the batch.
 
+    Masked sequences keep their lengths. A recurrent layer inside sees a sequence of its own at every step, and
+    remembers nothing from one step or batch to the next.
+
     Args:
         body: a layer for one step's value.
 
     Shapes: ``(batch, time, ...)`` → ``(batch, time, ...)``.
     """
+
+    on_masked = "each"
 
     body: Layer
 
@@ -429,5 +434,5 @@ class TimeDistributed(Layer):
         new_state: State = {}
         batch, time = jax.tree.leaves(x)[0].shape[:2]
         flat = jax.tree.map(lambda leaf: leaf.reshape(batch * time, *leaf.shape[2:]), x)
-        y = apply_part("body", self.body, params, state, new_state, flat, ctx)
+        y = apply_part("body", self.body, params, state, new_state, flat, replace(ctx, memory=None))
         return jax.tree.map(lambda leaf: leaf.reshape(batch, time, *leaf.shape[1:]), y), new_state

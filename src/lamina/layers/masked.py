@@ -47,3 +47,20 @@ class Masked:
         """Which steps belong to a sequence, ``(batch, steps)``, bool."""
         inside: jax.Array = jnp.arange(self.values.shape[1]) < self.lengths[:, None]
         return inside
+
+    def emptied(self, fill: float = 0.0) -> Masked:
+        """The same sequences with ``fill`` past their ends."""
+        mask = self.mask().reshape(*self.values.shape[:2], *[1] * (self.values.ndim - 2))
+        return self.with_values(jnp.where(mask, self.values, jnp.asarray(fill, self.values.dtype)))
+
+    def last(self) -> jax.Array:
+        """Each sequence's own last step, ``(batch, ...)``."""
+        ends = jnp.maximum(self.lengths - 1, 0).reshape(-1, *[1] * (self.values.ndim - 1))
+        return jnp.take_along_axis(self.values, ends, axis=1).squeeze(1)
+
+    def reversed(self) -> Masked:
+        """Each sequence from its own last step to its first; what lies past its end stays there."""
+        steps = jnp.arange(self.values.shape[1])
+        order = jnp.where(self.mask(), self.lengths[:, None] - 1 - steps, steps)
+        order = order.reshape(*order.shape, *[1] * (self.values.ndim - 2))
+        return self.with_values(jnp.take_along_axis(self.values, order, axis=1))

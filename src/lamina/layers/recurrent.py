@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -15,8 +15,11 @@ from lamina.kernels.precision import widened
 from lamina.kernels.recurrent import GATES, Cell, recurrent
 from lamina.layers._checks import check_floating, check_number, check_whole
 from lamina.layers.base import Context, Layer, Params, Spec, State, describe_spec, spec
+from lamina.layers.masked import Masked
 
 __all__ = ["GRU", "LSTM", "SimpleRNN"]
+
+_SATURATING = 1e4  # σ of it is 1, of its negative 0, in every precision
 
 
 @dataclass(frozen=True, repr=False)
@@ -25,6 +28,7 @@ class _Recurrent(Layer):
 
     cell: ClassVar[Cell]
     biases: ClassVar[tuple[str, ...]] = ("bias",)
+    on_masked = "own"
 
     units: int
     return_sequences: bool = False
@@ -45,7 +49,10 @@ class _Recurrent(Layer):
         check_floating(who, in_spec.dtype)
         if not in_spec.shape[0]:
             raise ShapeError(f"{who} needs at least one time step, got sequences of none.")
-        return spec((*in_spec.shape[:1], self.units) if self.return_sequences else (self.units,), in_spec.dtype)
+        if not self.return_sequences:
+            return spec((self.units,), in_spec.dtype)
+        states = spec((in_spec.shape[0], self.units), in_spec.dtype)
+        return in_spec.with_values(states) if isinstance(in_spec, Masked) else states
 
     def setup(self, key: jax.Array, in_spec: Spec) -> tuple[Params, State]:
         gates = GATES[self.cell]
@@ -63,23 +70,43 @@ class _Recurrent(Layer):
             params[name] = jnp.concatenate(parts)
         return params, {}
 
-    def forward(self, params: Params, state: State, x: jax.Array, ctx: Context) -> tuple[jax.Array, State]:
+    def forward(self, params: Params, state: State, x: Any, ctx: Context) -> tuple[Any, State]:
         who = type(self).__name__
         check_floating(who, x.dtype)
         kernel = params["kernel"].astype(x.dtype)
-        if x.ndim != 3 or x.shape[-1] != kernel.shape[0] or not x.shape[1]:
+        if len(x.shape) != 3 or x.shape[-1] != kernel.shape[0] or not x.shape[1]:
             raise ShapeError(
                 f"{who} was made for sequences (batch, steps, {kernel.shape[0]}), got shape {tuple(x.shape)}.",
                 "Feed it the shape that the network was initialised with.",
             )
-        projected = matmul(x, kernel)
+        values = x.emptied().values if isinstance(x, Masked) else x
+        projected = matmul(values, kernel)
         if len(self.biases) > 1:
             projected = projected + params[self.biases[0]].astype(x.dtype)
-        h0 = jnp.zeros((x.shape[0], self.units), x.dtype)
-        c0 = widened(h0) if self.cell == "lstm" else None
+        if isinstance(x, Masked) and self.cell == "lstm":
+            projected = _kept_past_the_end(projected, x.mask())
+        first = jnp.zeros((x.shape[0], self.units), x.dtype)
+        fresh = (first, widened(first)) if self.cell == "lstm" else first
+        before = ctx.recall(fresh)
+        h0, c0 = before if self.cell == "lstm" else (before, None)
         own, bias = params["recurrent_kernel"].astype(x.dtype), params[self.biases[-1]].astype(x.dtype)
-        outputs, _ = recurrent(self.cell, projected, own, bias, h0, c0)
-        return outputs if self.return_sequences else outputs[:, -1], state
+        outputs, last = recurrent(self.cell, projected, own, bias, h0, c0)
+        h = x.with_values(outputs).last() if isinstance(x, Masked) else outputs[:, -1]
+        ctx.remember(h if last is None else (h, last))
+        if not self.return_sequences:
+            return h, state
+        return x.with_values(outputs) if isinstance(x, Masked) else outputs, state
+
+
+def _kept_past_the_end(projected: jax.Array, mask: jax.Array) -> jax.Array:
+    """An LSTM's projected inputs, by which its gates keep the cell as it is once a sequence has ended: i = 0, f = 1.
+
+    The other cells' carry is their last output, which is taken from where the sequence ends.
+    """
+    shut, open_ = jnp.asarray(-_SATURATING, projected.dtype), jnp.asarray(_SATURATING, projected.dtype)
+    i, f, g, o = jnp.split(projected, 4, axis=-1)
+    inside = mask[..., None]
+    return jnp.concatenate([jnp.where(inside, i, shut), jnp.where(inside, f, open_), g, o], axis=-1)
 
 
 @dataclass(frozen=True, repr=False)
@@ -97,7 +124,8 @@ class SimpleRNN(_Recurrent):
         kernel_init, recurrent_init, bias_init: initial values of W ``(features, units)``, U ``(units, units)`` and b
             ``(units,)``.
 
-    Shapes: ``(batch, steps, features)`` → ``(batch, units)``, or ``(batch, steps, units)``.
+    Shapes: ``(batch, steps, features)`` → ``(batch, units)``, or ``(batch, steps, units)``. Of masked sequences the
+    last state is that of each one's own last step. `lamina.layers.memory` hands the state in and out.
 
     Raises:
         ShapeError: for an input that is no sequence of features.
@@ -122,7 +150,8 @@ class GRU(_Recurrent):
         kernel_init, recurrent_init, bias_init: initial values of W ``(features, 3 units)``, U ``(units, 3 units)``
             (gate by gate) and of both biases, b and d ``(3 units,)``.
 
-    Shapes: ``(batch, steps, features)`` → ``(batch, units)``, or ``(batch, steps, units)``.
+    Shapes: ``(batch, steps, features)`` → ``(batch, units)``, or ``(batch, steps, units)``. Of masked sequences the
+    last state is that of each one's own last step. `lamina.layers.memory` hands the state in and out.
 
     Raises:
         ShapeError: for an input that is no sequence of features.
@@ -150,8 +179,9 @@ class LSTM(_Recurrent):
         forget_bias: added to the initial bias of f, so that the cell remembers from the start (Jozefowicz, Zaremba &
             Sutskever 2015, ICML).
 
-    Shapes: ``(batch, steps, features)`` → ``(batch, units)``, or ``(batch, steps, units)``. The cell is float32 also
-    for half-precision inputs.
+    Shapes: ``(batch, steps, features)`` → ``(batch, units)``, or ``(batch, steps, units)``. Of masked sequences the
+    last state is that of each one's own last step. `lamina.layers.memory` hands h and c in and out. The cell is
+    float32 also for half-precision inputs.
 
     Raises:
         ShapeError: for an input that is no sequence of features.

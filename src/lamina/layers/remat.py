@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from lamina.layers.base import Context, Params, State, Tape
+from lamina.layers.base import Context, Memory, Params, State, Tape
 
 __all__ = ["recompute"]
 
@@ -26,21 +26,28 @@ def recompute(
 ) -> tuple[Any, State]:
     """``run(params, state, x, ctx)``, of which only the arguments are kept for its gradient.
 
-    What it emits is handed on to the tape; random numbers come from the same keys both times.
+    What it emits is handed on to the tape, what it remembers to the memory; random numbers come from the same keys
+    both times.
     """
     heard: list[tuple[str, str]] = []
 
-    def block(params: Params, state: State, x: Any, key: Any, added: Any) -> tuple[Any, State, list[Any]]:
-        tape = Tape()
+    def block(
+        params: Params, state: State, x: Any, key: Any, added: Any, before: Any
+    ) -> tuple[Any, State, list[Any], dict[str, Any]]:
+        tape, memory = Tape(), None if before is None else Memory(before)
         then = None if ctx.then is None else replace(ctx.then, added=added)
-        y, new_state = run(params, state, x, replace(ctx, root_key=key, tape=tape, then=then, remat=False))
+        inner = replace(ctx, root_key=key, tape=tape, then=then, remat=False, memory=memory)
+        y, new_state = run(params, state, x, inner)
         heard[:] = [(kind, path) for kind, path, _ in tape.emitted]
-        return y, new_state, [value for *_, value in tape.emitted]
+        return y, new_state, [value for *_, value in tape.emitted], {} if memory is None else memory.after
 
     added = None if ctx.then is None else ctx.then.added
-    y, new_state, values = _kept_by_arguments(block, (params, state, x, ctx.root_key, added))
+    before = None if ctx.memory is None else dict(ctx.memory.before)
+    y, new_state, values, after = _kept_by_arguments(block, (params, state, x, ctx.root_key, added, before))
     if ctx.tape is not None:
         ctx.tape.emitted += [(*who, value) for who, value in zip(heard, values, strict=True)]
+    if ctx.memory is not None:
+        ctx.memory.after.update(after)
     return y, new_state
 
 
