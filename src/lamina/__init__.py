@@ -88,6 +88,7 @@ __all__ = [  # noqa: F405
     "Relu6",
     "Reshape",
     "Residual",
+    "Reversible",
     "Run",
     "Selu",
     "Sequential",

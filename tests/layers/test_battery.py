@@ -78,6 +78,7 @@ CASES: list[tuple[lm.Layer, Any]] = [
     (lm.Maxout(3, pieces=4), (5,)),
     (lm.Sequential(lm.Dense(4), lm.BatchNorm(), lm.relu, head=lm.Dense(2)), (3,)),
     (lm.Residual(lm.Conv(4, 3), lm.Conv(4, 1)), (4, 4, 2)),
+    (lm.Reversible(lm.Sequential(lm.Flatten(), lm.Dense(3)), "standard"), (6, 2)),
     (lm.Parallel(lm.Dense(2), lm.Sequential(lm.Dense(3), lm.tanh)), (4,)),
     (lm.Graph(("a", "b"), {"h": (lm.Dense(3), "a"), "k": ("h", "b"), "y": (lm.Merge("add"), ("h", "k"))}, "y"), PAIR),
     (lm.Merge("multiply"), [(4,), (4,)]),

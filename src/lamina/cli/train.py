@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["train"]
 
 _DATA, _NETWORK, _TRAINING, _RUN = "Data", "Network", "Training", "Run"
-_TASKS = ("auto", "classify", "multilabel", "regress", "autoencode")
+_TASKS = ("auto", "classify", "multilabel", "regress", "forecast", "autoencode")
 _SCALES = ("auto", "minmax", "standard", "none")
 _HEADS = ("knn", "svm", "logistic", "linear")
 
@@ -36,7 +36,7 @@ def train(
         typer.Argument(
             metavar="DATA",
             help="A folder with a sub-folder of pictures for each class; a .csv or .parquet table, or a .csv of "
-            "picture paths; an .npz file; a built-in set: digits, mnist, fashion-mnist.",
+            "picture paths; an .npz file; a .ts file of series; a built-in set: digits, mnist, fashion-mnist.",
         ),
     ],
     target: Annotated[
@@ -66,6 +66,20 @@ def train(
     size: Annotated[
         str | None,
         typer.Option("--size", metavar="N|HxW", help="The network's input in pixels.", rich_help_panel=_DATA),
+    ] = None,
+    time_column: Annotated[
+        str | None,
+        typer.Option(
+            "--time-column", metavar="COLUMN", help="Of a forecast: the column that says when.", rich_help_panel=_DATA
+        ),
+    ] = None,
+    horizon: Annotated[
+        int | None,
+        typer.Option("--horizon", min=1, metavar="N", help="Of a forecast: steps ahead; 12.", rich_help_panel=_DATA),
+    ] = None,
+    window: Annotated[
+        int | None,
+        typer.Option("--window", min=1, metavar="N", help="Of a forecast: steps it looks back.", rich_help_panel=_DATA),
     ] = None,
     arch: Annotated[
         str,
@@ -221,6 +235,7 @@ def train(
     [bold]lamina train table.csv --target price --time 5m[/bold]
     [bold]lamina train photos/ --from auto[/bold]
     [bold]lamina train photos/ --task autoencode --code 30[/bold]
+    [bold]lamina train sales.csv --task forecast --target sold --horizon 12[/bold]
     [bold]lamina train digits --arch my_network.py --lr 0.01,0.003,0.001[/bold]
     """
     reporter = Reporter(quiet)
@@ -268,6 +283,7 @@ def train(
         raise ConfigError("Several target columns are for lists of pictures.", "Name one --target.")
     command = shlex.join(["lamina", *context.obj])
     wanted: dict[str, Any] = {"target": column, "task": task, "scale": scale, "seed": seed, "test": test}
+    wanted |= {"time_column": time_column, "horizon": horizon, "window": window}
     if start is None:
         data = load(source, size=pixels, **wanted)
         describe_data(reporter, data)
@@ -381,6 +397,7 @@ def _as_json(run: Run, data: Data, warnings: list[str]) -> dict[str, Any]:
             for part, metrics in measured.items()
         },
         "examples": {part: described["examples"] for part, described in data.card.splits.items()},
+        **({"baselines": data.card.facts["baselines"]} if data.target.task == "forecast" else {}),
         "skipped": len(data.card.skipped),
         "warnings": warnings,
     }

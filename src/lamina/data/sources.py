@@ -15,7 +15,7 @@ __all__ = ["TABLES", "identify", "read_arrays_of"]
 
 TABLES = (".csv", ".tsv", ".parquet", ".pq")
 _PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
-Kind: TypeAlias = Literal["builtin", "arrays", "images", "image list", "table"]
+Kind: TypeAlias = Literal["builtin", "arrays", "images", "image list", "table", "series"]
 
 
 def identify(source: Any, target: str | None = None) -> Kind:
@@ -68,7 +68,9 @@ def _identify_path(source: str | os.PathLike[str]) -> Kind:
         return "image list" if _lists_pictures(path) else "table"
     if suffix == ".npz":
         return "arrays"
-    hint = f"Lamina learns from a folder of pictures, {', '.join(TABLES)}, .npz, or one of {', '.join(BUILTIN)}."
+    if suffix == ".ts":
+        return "series"
+    hint = f"Lamina learns from a folder of pictures, {', '.join(TABLES)}, .npz, .ts, or one of {', '.join(BUILTIN)}."
     if "ubyte" in path.name:
         hint = "Give the folder that holds the IDX files."
     elif suffix in _PICTURES:

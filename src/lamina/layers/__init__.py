@@ -52,6 +52,7 @@ from lamina.layers.norm import BatchNorm, LayerNorm, LocalResponseNorm
 from lamina.layers.pool import AdaptiveAvgPool, AdaptiveMaxPool, AvgPool, GlobalAvgPool, GlobalMaxPool, MaxPool
 from lamina.layers.pretrained import Pretrained
 from lamina.layers.recurrent import GRU, LSTM, SimpleRNN
+from lamina.layers.series import Reversible
 from lamina.layers.shape import Flatten, Reshape, Subsample
 from lamina.layers.sparsity import ActivityKL, ActivityL1
 from lamina.layers.tied import Tied
@@ -104,6 +105,7 @@ __all__ = [
     "Relu6",
     "Reshape",
     "Residual",
+    "Reversible",
     "Selu",
     "Sequential",
     "Sigmoid",

@@ -9,7 +9,7 @@ from pathlib import PurePath
 import numpy as np
 
 from lamina.files import write_atomically
-from lamina.report import classes, examples, reconstructions, record, results, values
+from lamina.report import classes, examples, reconstructions, record, results, series, values
 from lamina.report.evidence import Evidence, gather
 from lamina.report.markup import Markup, join, tag
 from lamina.report.page import Section, page
@@ -58,7 +58,7 @@ def write(run: Run, path: str | PathLike[str], *, outputs: Mapping[str, np.ndarr
 
 def _header(run: Run, source: str) -> Markup:
     task = {"classify": "Classification", "multilabel": "Several labels", "regress": "Regression"}
-    task |= {"autoencode": "Auto-encoder"}
+    task |= {"autoencode": "Auto-encoder", "forecast": "Forecast"}
     ends = {
         "finished": "The training finished",
         "stopped early": "The training stopped early, since the validation score got no better,",
@@ -96,7 +96,10 @@ def _measured(run: Run, evidence: Evidence) -> list[Section]:
     values_asked = evidence.target.answer == "values"
     on = tag("p", f"Measured on the {evidence.part} split, {count(len(evidence.truth))} examples.", class_="aside")
     metrics = Section("metrics", "Metrics", results.metrics(run), half=not values_asked)
-    if values_asked:
+    if task == "forecast":
+        found = [Section("forecast", "Forecast", join((on, series.forecasts(run, evidence)))), metrics]
+        wrong = "Largest errors"
+    elif values_asked:
         found = [metrics, Section("errors", "Errors", join((on, values.errors(evidence))))]
         wrong = "Largest errors"
     else:
@@ -107,6 +110,8 @@ def _measured(run: Run, evidence: Evidence) -> list[Section]:
             confusion = Section("confusion", "Confusion", join((on, classes.confusion(evidence))), half=few)
             calibration = Section("calibration", "Calibration", join((on, classes.calibration(evidence))), half=True)
             found = [confusion, *found, calibration] if few else [confusion, found[0], calibration, metrics]
+            means = series.mean_series(evidence, preprocessing)
+            found += [Section("means", "Mean series by class", join((on, means)))] if means is not None else []
         wrong = "Most confidently wrong"
     return [
         *found,

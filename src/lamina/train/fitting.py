@@ -146,6 +146,7 @@ def fit(
         patience=patience if patience is not None else recipe.patience,
         time_limit=time_limit,
         rates=tuple(_rate(rate) for rate in learning_rates),
+        keep="best" if patience is not None else recipe.keep,
     )
     config = _describe(net, data, program, plan, precision, command, recipe)
     fingerprint = _fingerprint(config, data)
@@ -258,6 +259,7 @@ def _describe(
         "learning_rates": list(plan.rates),
         "patience": plan.patience,
         "time_limit": plan.time_limit,
+        "keep": plan.keep,
         "seed": plan.seed,
         "freeze_statistics": program.freeze_statistics,
         "from": recipe.origin,

@@ -132,7 +132,8 @@ class Program:
         if self.target.answer == "input":
             return jnp.mean(jnp.sum(jnp.square(outputs - y).reshape(len(y), -1), axis=1))
         if self.target.task == "forecast":
-            return jnp.mean(jnp.abs(outputs.reshape(y.shape) - y))
+            own: Any = getattr(self.target, "in_unit", lambda values: values)
+            return jnp.mean(jnp.abs(own(outputs.reshape(y.shape)) - own(y)))
         if self.target.answer == "values":
             return 1.0 - jnp.mean(jnp.square(outputs.reshape(y.shape) - y))
         if self.target.answer == "labels":
