@@ -50,6 +50,7 @@ __all__ = [  # noqa: F405
     "Autoencoder",
     "Auxiliary",
     "AvgPool",
+    "BagOfNGrams",
     "BatchNorm",
     "Bidirectional",
     "Context",

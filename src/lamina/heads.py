@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from lamina.data.base import Preprocessing, Split, Target
@@ -12,7 +14,7 @@ from lamina.layers import Autoencoder, Flatten, Layer, Reshape, Sequential, Sigm
 from lamina.layers.base import Spec
 from lamina.losses import BinaryCrossEntropy, Loss, SoftmaxCrossEntropy, SquaredError
 
-__all__ = ["answers", "check_head", "default_loss", "fitting_loss", "logits_network", "truth"]
+__all__ = ["answers", "check_head", "default_loss", "fitting_loss", "logits_network", "next_scores", "truth"]
 
 _NOUNS = {"class": "classes", "labels": "labels", "values": "values"}
 _BATCH = 1024  # examples whose inputs are computed together
@@ -117,7 +119,12 @@ def _last(network: Layer) -> Layer:
 
 
 def answers(target: Target, outputs: np.ndarray) -> np.ndarray:
-    """Logits → probabilities ``(n, classes)`` (two columns also for one logit); values and inputs as they are given."""
+    """Logits → probabilities ``(n, classes)`` (two columns also for one logit); values and inputs as they are given.
+
+    Of what comes next there are scores instead of outputs (see `next_scores`), and they stay as they are.
+    """
+    if target.answer == "next":
+        return outputs
     if target.answer in ("values", "input"):
         return target.decode(outputs)
     logits = outputs.astype(np.float64)
@@ -127,6 +134,24 @@ def answers(target: Target, outputs: np.ndarray) -> np.ndarray:
     exponentials: np.ndarray = np.exp(logits - logits.max(axis=-1, keepdims=True))
     probabilities: np.ndarray = exponentials / exponentials.sum(axis=-1, keepdims=True)
     return probabilities
+
+
+def next_scores(outputs: jax.Array, pieces: jax.Array) -> jax.Array:
+    """How well each piece of a sequence was foretold: what is kept of outputs too many to keep.
+
+    Args:
+        outputs: logits ``(batch, steps, symbols)`` after all steps but the last.
+        pieces: symbols ``(batch, steps + 1)``.
+
+    Returns:
+        float32 ``(batch, 2)``: the mean of −log p(what came next), in nats, and the share that was most probable.
+    """
+    wide = outputs.astype(jnp.float32)
+    following = pieces[:, 1:].astype(jnp.int32)
+    told = jnp.take_along_axis(wide, following[..., None], axis=-1)[..., 0]
+    surprise = jax.nn.logsumexp(wide, axis=-1) - told
+    right = (jnp.argmax(wide, axis=-1).astype(jnp.int32) == following).astype(jnp.float32)
+    return jnp.stack([surprise.mean(axis=1), right.mean(axis=1)], axis=1)
 
 
 def truth(target: Target, preprocessing: Preprocessing, split: Split) -> np.ndarray:

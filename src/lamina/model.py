@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from os import PathLike
 from typing import Any
 
@@ -21,7 +21,9 @@ from lamina.layers.autoencoder import autoencoder_in
 from lamina.layers.base import Params, State
 from lamina.metrics import Interval
 
-__all__ = ["Model", "Predictions", "load"]
+__all__ = ["PIECES", "Model", "Predictions", "load"]
+
+PIECES = 32  # of a long sequence that are scored together: they are long, and so is what a layer keeps of them
 
 
 @dataclass(frozen=True)
@@ -80,11 +82,25 @@ class Model:
         network = heads.logits_network(self.network, self.target)
         return Predictor(network, self.params, self.state, self.preprocessing.transform)
 
+    @cached_property
+    def _scorer(self) -> Callable[[Any], jax.Array]:
+        network = heads.logits_network(self.network, self.target)
+
+        @jax.jit
+        def score(params: Params, state: State, x: jax.Array) -> jax.Array:
+            outputs, _ = network.apply(params, state, self.preprocessing.transform(x))
+            return heads.next_scores(outputs, x)
+
+        return partial(score, self.params, self.state)
+
     def outputs(self, split: Split, batch_size: int = 256) -> np.ndarray:
         """The network's raw outputs (logits, or standardised values) for a split, ``(n, units)`` float32.
 
+        Of a network that says what comes next after every step: the scores of pieces (see `heads.next_scores`).
         Reading and decoding the next batch overlaps with the computation of this one.
         """
+        if self.target.answer == "next":
+            return run_batches(self._scorer, split, min(batch_size, PIECES))
         return run_batches(self._predictor, split, batch_size)
 
     def predict(self, x: Any, batch_size: int = 256) -> Predictions:
@@ -97,6 +113,8 @@ class Model:
         Raises:
             DataError: for inputs that cannot be used.
         """
+        if self.target.answer == "next":
+            raise DataError("This model goes on with a text, and answers nothing else.", 'Use sample("…").')
         outputs = list(self._computed(x, batch_size))
         if not outputs:
             raise DataError("There is nothing to predict: the input holds no example.")
@@ -197,6 +215,27 @@ class Model:
         labels = np.empty(len(answered), object)
         labels[:] = [tuple(name for name, p in zip(names, row, strict=True) if p >= 0.5) for row in answered]
         return Predictions(labels, answered, None, names)
+
+    def sample(self, prompt: str = "", length: int = 200, *, temperature: float = 1.0, seed: int = 0) -> str:
+        """What follows a prompt, character by character drawn from the model's own probabilities.
+
+        Args:
+            prompt: what is gone on with; nothing: the beginning of a line.
+            length: characters to draw, at least 1.
+            temperature: 1 draws as the model expects, less is more cautious, 0 takes the most probable every time.
+            seed: the same seed gives the same text.
+
+        Returns:
+            the drawn characters, without the prompt.
+
+        Raises:
+            DataError: for a prompt with characters that the model has never seen.
+            ConfigError: for a model that generates nothing, or an option out of its range.
+        """
+        from lamina.sampling import sample
+
+        network = heads.logits_network(self.network, self.target)
+        return sample(network, self.params, self.state, self.preprocessing, prompt, length, temperature, seed)
 
     def evaluate(self, data: Any, *, seed: int = 0) -> dict[str, Interval]:
         """All metrics of the task on labelled data, each with its 95 % bootstrap interval.

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 __all__ = ["train"]
 
 _DATA, _NETWORK, _TRAINING, _RUN = "Data", "Network", "Training", "Run"
-_TASKS = ("auto", "classify", "multilabel", "regress", "forecast", "autoencode")
+_TASKS = ("auto", "classify", "multilabel", "regress", "forecast", "autoencode", "generate")
+_TOKENS = ("auto", "words", "characters")
 _SCALES = ("auto", "minmax", "standard", "none")
 _HEADS = ("knn", "svm", "logistic", "linear")
 
@@ -36,7 +37,8 @@ def train(
         typer.Argument(
             metavar="DATA",
             help="A folder with a sub-folder of pictures for each class; a .csv or .parquet table, or a .csv of "
-            "picture paths; an .npz file; a .ts file of series; a built-in set: digits, mnist, fashion-mnist.",
+            "picture paths; a .ts file of series; a folder with a sub-folder of .txt for each class, or one .txt to learn "
+            "to go on with; an .npz file; a built-in set: digits, mnist, fashion-mnist.",
         ),
     ],
     target: Annotated[
@@ -81,6 +83,19 @@ def train(
         int | None,
         typer.Option("--window", min=1, metavar="N", help="Of a forecast: steps it looks back.", rich_help_panel=_DATA),
     ] = None,
+    text: Annotated[
+        str | None,
+        typer.Option("--text", metavar="COLUMN", help="The column of texts to learn from.", rich_help_panel=_DATA),
+    ] = None,
+    tokens: Annotated[
+        str,
+        typer.Option(
+            "--tokens",
+            metavar="|".join(_TOKENS),
+            help="What texts are read by; told from the texts.",
+            rich_help_panel=_DATA,
+        ),
+    ] = "auto",
     arch: Annotated[
         str,
         typer.Option(
@@ -236,11 +251,14 @@ def train(
     [bold]lamina train photos/ --from auto[/bold]
     [bold]lamina train photos/ --task autoencode --code 30[/bold]
     [bold]lamina train sales.csv --task forecast --target sold --horizon 12[/bold]
+    [bold]lamina train reviews.csv --text text --target label[/bold]
+    [bold]lamina train book.txt --task generate[/bold]
     [bold]lamina train digits --arch my_network.py --lr 0.01,0.003,0.001[/bold]
     """
     reporter = Reporter(quiet)
     options.one_of("--task", task, _TASKS)
     options.one_of("--scale", scale, _SCALES)
+    options.one_of("--tokens", tokens, _TOKENS)
     options.one_of("--precision", precision, ("f32", "bf16"))
     seconds = None if time is None else options.parse_time(time)
     pixels = None if size is None else options.parse_size(size)
@@ -284,6 +302,7 @@ def train(
     command = shlex.join(["lamina", *context.obj])
     wanted: dict[str, Any] = {"target": column, "task": task, "scale": scale, "seed": seed, "test": test}
     wanted |= {"time_column": time_column, "horizon": horizon, "window": window}
+    wanted |= {"text": text, "tokens": tokens}
     if start is None:
         data = load(source, size=pixels, **wanted)
         describe_data(reporter, data)
@@ -386,7 +405,7 @@ def _as_json(run: Run, data: Data, warnings: list[str]) -> dict[str, Any]:
         "model": str(run.folder / "model.lamina"),
         "report": str(report) if report.exists() else None,
         "task": data.target.task,
-        "classes": [] if data.target.answer == "values" else list(data.target.names),
+        "classes": list(data.target.names) if data.target.answer in ("class", "labels") else [],
         "status": run.status,
         "epochs": len(run.history),
         "best_epoch": run.best_epoch,

@@ -25,10 +25,12 @@ from lamina.data.base import (
 from lamina.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
+    from lamina.data.characters import CharacterPreprocessing
     from lamina.data.image_preprocessing import ImagePreprocessing
     from lamina.data.series_preprocessing import SeriesPreprocessing
     from lamina.data.series_windows import WindowPreprocessing
     from lamina.data.table_preprocessing import TablePreprocessing
+    from lamina.data.text_preprocessing import TextPreprocessing
 
 __all__ = [
     "ArraySplit",
@@ -48,14 +50,23 @@ __all__ = [
 ]
 
 
-_TAKES = {"array": "arrays of numbers", "image": "pictures", "table": "rows of a table", "series": "series"}
+_TAKES = {
+    "array": "arrays of numbers",
+    "characters": "a text to go on with",
+    "image": "pictures",
+    "series": "series",
+    "table": "rows of a table",
+    "text": "texts",
+}
 _FITS = {
     "builtin": ("image", "array"),
     "arrays": ("image", "array"),
     "images": ("image",),
     "image list": ("image",),
-    "table": ("table", "series"),
+    "table": ("table", "series", "text"),
     "series": ("series",),
+    "texts": ("text",),
+    "text file": ("characters",),
 }
 
 
@@ -72,18 +83,21 @@ def load(
     time_column: str | None = None,
     horizon: int | None = None,
     window: int | None = None,
+    text: str | None = None,
+    tokens: str = "auto",
 ) -> Data:
     """Read data, split it, and fit its preprocessing on the training part.
 
     Args:
         source: a folder of pictures (a sub-folder a class), or of IDX files; a `.csv` or `.parquet` table, or a
-            `.csv` of picture paths; an `.npz` file; a `.ts` file of series; the name of a built-in set; ``(x, y)`` or {"train": (x, y),
+            `.csv` of picture paths; a folder of `.txt` (a sub-folder a class), or one `.txt` file to learn to go on
+            with; an `.npz` file; a `.ts` file of series; the name of a built-in set; ``(x, y)`` or {"train": (x, y),
             "test": (x, y)}; a polars or pandas frame. Where a file or folder has no test part one is split off;
             arrays are taken as a training part.
         target: the column to predict, in a table.
         task: "auto", or "classify", "multilabel", "regress"; "forecast" for a table whose rows follow each other in
-            time; "autoencode", which needs no labels: arrays may be given alone, and a folder of pictures needs no
-            sub-folders.
+            time; "generate" for one text; "autoencode", which needs no labels: arrays may be given alone, and a folder
+            of pictures needs no sub-folders.
         scale: "auto", "minmax", "standard" or "none".
         seed: of the split, where there are no given parts. Built-in sets have a fixed one.
         size: height and width of pictures, in pixels; a single number for both.
@@ -91,6 +105,9 @@ def load(
         preprocessing: a trained model's, to go on training it with data of its kind (pictures or arrays), in place of
             one fitted here.
         time_column, horizon, window: of a forecast, see `lamina.data.series.load_series`.
+        text: the column of a table that holds texts, which are then all that is learned from. It is found where it is
+            the only column beside the target.
+        tokens: what texts are read by: "words", "characters", or "auto" to tell from the texts.
 
     Raises:
         DataError: for a source that cannot be found, read or learned from.
@@ -112,17 +129,26 @@ def load(
         raise ConfigError(f"{named} is for forecasts of a series.", "Give the task 'forecast', too, or leave it out.")
     if preprocessing is not None:
         _check_fits(kind, preprocessing, source)
-        if kind in ("table", "series"):
+        if preprocessing.kind in ("table", "series"):
             raise ConfigError(
                 "Models of pictures and arrays can be trained further; those of tables and series cannot."
             )
-    if target is not None and kind in ("builtin", "arrays", "images", "series"):
+    if target is not None and kind not in ("image list", "table"):
         raise ConfigError(f"A target column is for tables. Received: target={target!r}.", "Leave it out.")
     if size is not None and kind not in ("images", "image list"):
         raise ConfigError(f"A size is for pictures in files. Received: size={size!r}.", "Leave it out.")
-    if test is not None and kind not in ("arrays", "table", "series"):
+    if test is not None and kind not in ("arrays", "table", "series", "texts"):
         where = "a built-in set has one" if kind == "builtin" else "put it into a sub-folder 'test' beside 'train'"
         raise ConfigError("A separate test part is for tables, series and arrays.", f"Leave it out: {where}.")
+    if text is not None and kind != "table":
+        raise ConfigError(f"A column of texts is for tables. Received: text={text!r}.", "Leave it out.")
+    if kind in ("table", "texts", "text file"):
+        options = {"text": text, "target": target, "tokens": tokens, "task": task, "seed": seed, "test": test}
+        found = _load_as_text(source, kind, options, preprocessing)
+        if found is not None:
+            return found
+    if tokens != "auto":
+        raise ConfigError(f"Tokens are for texts. Received: tokens={tokens!r}.", "Name the column of texts.")
     if kind == "builtin":
         from lamina.data.builtin import load_builtin
 
@@ -165,6 +191,28 @@ def load(
     return load_table(source, target=target, task=task, scale=scale, seed=seed, test=test)
 
 
+def _load_as_text(source: Any, kind: str, options: dict[str, Any], preprocessing: Any) -> Data | None:
+    """Data from texts; None for a table that holds none."""
+    if kind == "text file":
+        from lamina.data.characters import load_characters
+
+        if options["tokens"] == "words":
+            raise ConfigError("A text is gone on with by characters.", "Leave the tokens out.")
+        return load_characters(source, task=options["task"], preprocessing=preprocessing)
+    why = ""
+    if kind == "table" and preprocessing is not None:
+        options["text"] = options["text"] or preprocessing.column
+    elif kind == "table" and options["text"] is None:
+        from lamina.data.text_read import free_text_column
+
+        options["text"], why = free_text_column(source, options["target"]) or (None, "")
+        if options["text"] is None:
+            return None
+    from lamina.data.text import load_texts
+
+    return load_texts(source, **options, why=why, preprocessing=preprocessing)
+
+
 def load_split(source: Any, preprocessing: Preprocessing, target: Target) -> tuple[Split, DataCard]:
     """Read data as a trained model takes it: the test part where there is one, else everything.
 
@@ -199,6 +247,14 @@ def load_split(source: Any, preprocessing: Preprocessing, target: Target) -> tup
         if target.task != "forecast":
             raise DataError(f"The model takes series in .ts files. Received: {_name(source)} (table).")
         return load_series_split(source, cast("WindowPreprocessing", preprocessing), target)
+    if preprocessing.kind == "text":
+        from lamina.data.text import load_text_split
+
+        return load_text_split(source, cast("TextPreprocessing", preprocessing), target)
+    if kind == "text file":
+        from lamina.data.characters import load_character_split
+
+        return load_character_split(source, cast("CharacterPreprocessing", preprocessing))
     if kind == "table":
         from lamina.data.table import load_table_split
 

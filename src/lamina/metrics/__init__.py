@@ -16,6 +16,7 @@ from lamina.metrics.decisions import (
 from lamina.metrics.intervals import Interval, bootstrap
 from lamina.metrics.probabilities import Brier, CalibrationError, LogLoss, RocAuc
 from lamina.metrics.standard import higher_is_better, main_metric, standard
+from lamina.metrics.symbols import CrossEntropy, NextAccuracy, Perplexity
 from lamina.metrics.values import (
     R2,
     MeanAbsoluteError,
@@ -34,6 +35,7 @@ __all__ = [
     "Brier",
     "CalibrationError",
     "ConfusionMatrix",
+    "CrossEntropy",
     "ExactMatch",
     "Interval",
     "LogLoss",
@@ -41,6 +43,8 @@ __all__ = [
     "MeanMetric",
     "MeanSquaredError",
     "Metric",
+    "NextAccuracy",
+    "Perplexity",
     "Precision",
     "Recall",
     "RocAuc",
