@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["describe_data", "describe_network", "describe_results"]
 
 _SHOWN = 12
-_KINDS = {"image": "pictures", "table": "a table", "array": "arrays"}
+_KINDS = {"image": "pictures", "table": "a table", "array": "arrays", "sound": "sounds", "video": "videos"}
 
 
 def describe_data(reporter: Reporter, data: Data) -> None:
@@ -38,7 +38,9 @@ def describe_data(reporter: Reporter, data: Data) -> None:
     shape = getattr(data.preprocessing.input_spec(), "shape", None)
     if shape is not None:
         reporter.field("input", f"{' × '.join(map(str, shape))} numbers an example")
-    reporter.field("split", card.split_rule)
+    if card.facts.get("notes"):
+        reporter.field("note", "\n".join(map(clean, card.facts["notes"])))
+    reporter.field("split", clean(card.split_rule))
     repeated = card.duplicates.get("within", 0)
     if repeated:
         reporter.field("copies", f"{repeated:,} exact duplicates")

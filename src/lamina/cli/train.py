@@ -34,7 +34,7 @@ def train(
         str,
         typer.Argument(
             metavar="DATA",
-            help="A folder with a sub-folder of pictures for each class; a .csv or .parquet table, or a .csv of "
+            help="A folder with a sub-folder of pictures, sounds or videos for each class; a .csv or .parquet table, or a .csv of "
             "picture paths; an .npz file; a built-in set: digits, mnist, fashion-mnist.",
         ),
     ],
@@ -51,6 +51,16 @@ def train(
         str | None,
         typer.Option(
             "--test", metavar="DATA", help="Measure on this instead of on a part of DATA.", rich_help_panel=_DATA
+        ),
+    ] = None,
+    group: Annotated[
+        str | None,
+        typer.Option(
+            "--group",
+            metavar="PATTERN",
+            help="Files in whose names this regular expression finds the same stay on one side of the split: "
+            "'_([a-z]+)_' for the speaker of 3_theo_12.wav.",
+            rich_help_panel=_DATA,
         ),
     ] = None,
     task: Annotated[
@@ -212,6 +222,7 @@ def train(
 
     [bold]lamina train photos/[/bold]
     [bold]lamina train table.csv --target price --time 5m[/bold]
+    [bold]lamina train sounds/ --group '_([a-z]+)_'[/bold]
     [bold]lamina train photos/ --from auto[/bold]
     [bold]lamina train digits --arch my_network.py --lr 0.01,0.003,0.001[/bold]
     """
@@ -255,7 +266,14 @@ def train(
     if isinstance(column, tuple) and identify(source) != "image list":
         raise ConfigError("Several target columns are for lists of pictures.", "Name one --target.")
     command = shlex.join(["lamina", *context.obj])
-    wanted: dict[str, Any] = {"target": column, "task": task, "scale": scale, "seed": seed, "test": test}
+    wanted: dict[str, Any] = {
+        "target": column,
+        "task": task,
+        "scale": scale,
+        "seed": seed,
+        "test": test,
+        "group": group,
+    }
     if start is None:
         data = load(source, size=pixels, **wanted)
         describe_data(reporter, data)

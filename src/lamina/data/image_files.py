@@ -23,7 +23,9 @@ __all__ = [
     "Listing",
     "Paths",
     "file_groups",
+    "folders_and_files",
     "free_memory",
+    "given_parts",
     "list_folder",
     "walk",
 ]
@@ -179,26 +181,30 @@ def walk(folder: str, skip: Callable[[str, str], object], inside: str = "") -> I
     return below(inside)
 
 
-def list_folder(folder: str | os.PathLike[str]) -> Listing:
-    """The pictures of a folder with one sub-folder a class, or of its ``train/``, ``val/`` and ``test/``.
+def list_folder(folder: str | os.PathLike[str], what: str = "pictures") -> Listing:
+    """The files of a folder with one sub-folder a class, or of its ``train/``, ``val/`` and ``test/``.
 
     ``train/`` (beside which ``val/``, ``valid/``, ``validation/`` and ``test/`` are recognised) counts as a part and
     not as a class where it holds sub-folders; without it the others do where nothing else is there.
+
+    Args:
+        folder: its path.
+        what: the files are expected to be, in messages.
 
     Raises:
         DataError: where there is no such folder, nothing in it, no sub-folders or no files in them, or a class of
             ``val/`` or ``test/`` that ``train/`` lacks.
     """
     root = os.fspath(folder)
-    folders, loose = _entries(root)
+    folders, loose = folders_and_files(root)
     if not folders and not loose:
-        raise DataError(f"The folder {root} is empty.", "Expected one sub-folder of pictures for each class.")
+        raise DataError(f"The folder {root} is empty.", f"Expected one sub-folder of {what} for each class.")
     if not folders:
         raise DataError(
             f"The folder {root} has files but no sub-folders.",
-            "Expected one sub-folder of pictures for each class, named after it: photos/cat, photos/dog.",
+            f"Expected one sub-folder of {what} for each class, named after it: {what}/cat, {what}/dog.",
         )
-    roots = _parts(root, folders)
+    roots = given_parts(root, folders)
     warnings = []
     if roots and len(roots) < len(folders):
         others = [name for name in folders if name not in roots]
@@ -207,7 +213,7 @@ def list_folder(folder: str | os.PathLike[str]) -> Listing:
         )
     classes: dict[str, set[str]] = {}  # of each part's folder
     for name in roots or {"": TRAIN}:
-        classes[name], more = _entries(os.path.join(root, name))
+        classes[name], more = folders_and_files(os.path.join(root, name))
         loose += more if roots else []
     strays = sum(os.path.splitext(name)[1].lower() in EXTENSIONS for name in loose)
     if strays:
@@ -227,7 +233,7 @@ def list_folder(folder: str | os.PathLike[str]) -> Listing:
 
     files = Files.pack(root, found())
     if not len(files):
-        raise DataError(f"No pictures were found in the sub-folders of {root}.")
+        raise DataError(f"No {what} were found in the sub-folders of {root}.")
     names = _classes(root, labels, parts)
     known = {name: index for index, name in enumerate(names)}
     empty = sorted(set().union(*classes.values()) - set(labels))
@@ -239,10 +245,10 @@ def list_folder(folder: str | os.PathLike[str]) -> Listing:
     )
 
 
-def _parts(root: str, folders: set[str]) -> dict[str, int]:
+def given_parts(root: str, folders: set[str]) -> dict[str, int]:
     """The sub-folders that are parts of a given split; none where the sub-folders are classes."""
     roots = {name: _PARTS[name.lower()] for name in sorted(folders) if name.lower() in _PARTS}
-    deep = {name for name in roots if _entries(os.path.join(root, name))[0]}
+    deep = {name for name in roots if folders_and_files(os.path.join(root, name))[0]}
     return roots if any(roots[name] == TRAIN for name in deep) or deep == folders else {}
 
 
@@ -259,7 +265,7 @@ def _classes(root: str, labels: list[str], parts: list[int]) -> list[str]:
     return names
 
 
-def _entries(folder: str) -> tuple[set[str], list[str]]:
+def folders_and_files(folder: str) -> tuple[set[str], list[str]]:
     """Names of the sub-folders and of the files of a folder that are not hidden."""
     folders, files = set(), []
     try:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from lamina.data.builtin import BUILTIN
+from lamina.data.folder_kind import kind_of_folder
 from lamina.data.idx import find_idx
 from lamina.errors import DataError, nearest
 
@@ -15,7 +16,7 @@ __all__ = ["TABLES", "identify", "read_arrays_of"]
 
 TABLES = (".csv", ".tsv", ".parquet", ".pq")
 _PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
-Kind: TypeAlias = Literal["builtin", "arrays", "images", "image list", "table"]
+Kind: TypeAlias = Literal["builtin", "arrays", "images", "image list", "sounds", "table", "videos"]
 
 
 def identify(source: Any, target: str | None = None) -> Kind:
@@ -60,7 +61,7 @@ def _identify_path(source: str | os.PathLike[str]) -> Kind:
     if not path.exists():
         raise _missing(name, path)
     if path.is_dir():
-        return "arrays" if find_idx(path) else "images"
+        return "arrays" if find_idx(path) else kind_of_folder(os.fspath(path))
     suffix = path.suffix.lower()
     if suffix in (".parquet", ".pq"):
         return "table"
@@ -68,11 +69,13 @@ def _identify_path(source: str | os.PathLike[str]) -> Kind:
         return "image list" if _lists_pictures(path) else "table"
     if suffix == ".npz":
         return "arrays"
-    hint = f"Lamina learns from a folder of pictures, {', '.join(TABLES)}, .npz, or one of {', '.join(BUILTIN)}."
+    hint = f"Lamina learns from a folder of pictures, sounds or videos, {', '.join(TABLES)}, .npz, or one of {', '.join(BUILTIN)}."
     if "ubyte" in path.name:
         hint = "Give the folder that holds the IDX files."
     elif suffix in _PICTURES:
         hint = "Give a folder with one sub-folder of pictures a class."
+    elif suffix in (".wav", ".flac", ".mp3", ".ogg"):
+        hint = "Give a folder with one sub-folder of sounds a class."
     elif suffix == ".npy":
         hint = "Save examples and targets together: numpy.savez(path, x=x, y=y)."
     elif suffix == ".zip":

@@ -196,4 +196,20 @@ def _vectors(data: Data) -> Recipe:
     )
 
 
-_RECIPES: dict[str, Callable[[Data], Recipe]] = {"image": _pictures}  # by the kind of data; the others are vectors
+def _sounds(data: Data) -> Recipe:
+    from lamina.train.recipe_sound import sounds
+
+    return sounds(data)
+
+
+def _videos(data: Data) -> Recipe:
+    from lamina.train.recipe_video import videos
+
+    return videos(data)
+
+
+_RECIPES: dict[str, Callable[[Data], Recipe]] = {  # by the kind of data; the others are vectors
+    "image": _pictures,
+    "sound": _sounds,
+    "video": _videos,
+}
