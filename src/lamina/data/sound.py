@@ -23,7 +23,7 @@ __all__ = ["load_sound_folder", "load_sound_split", "plan_sounds"]
 
 _RATE = 16_000  # samples a second, at most: what is above 8 kHz is rarely needed to tell sounds apart
 _WINDOW, _HOP = 0.025, 0.010  # seconds
-_BANDS = 64
+_BANDS, _WIDE_BANDS = 40, 64  # up to 4 kHz, and above
 _DECIBELS = 80.0
 _COVERED = 0.95  # of the training sounds are not cut
 _LONGEST = 10.0  # seconds
@@ -71,9 +71,9 @@ def plan_sounds(headers: Sequence[SoundHeader]) -> SoundPreprocessing:
     seconds = min(_LONGEST, float(np.quantile([header.seconds for header in headers], _COVERED)))
     # Whole hops, at least so many that a network can pool four times by two.
     samples = hop * max(math.ceil(seconds * rate / hop), 16 + math.ceil(window / hop) - 1)
-    return SoundPreprocessing(
-        rate, samples, window, hop, _BANDS, 0.0, rate / 2, _DECIBELS, (0.0,) * _BANDS, (1.0,) * _BANDS
-    )
+    bands = _BANDS if rate <= 8_000 else _WIDE_BANDS
+    zeros, ones = (0.0,) * bands, (1.0,) * bands
+    return SoundPreprocessing(rate, samples, window, hop, bands, 0.0, rate / 2, _DECIBELS, zeros, ones)
 
 
 class _Sounds(Medium[SoundHeader]):

@@ -16,20 +16,18 @@ _EXAMPLES_SEEN = 80_000  # an epoch's worth of examples times the number of epoc
 
 
 def spectrogram_net(data: Data) -> Layer:
-    """A chain of 3×3 convolutions over time and mel bands with BatchNorm and ReLU, halving both and doubling filters.
+    """Convolutions over time and mel bands with BatchNorm and ReLU, halving both and doubling the filters.
 
-    Source: the shape of Hershey et al. 2017, arXiv:1609.09430 (a VGG on log-mel spectrograms), smaller.
+    Source: the shape of Hershey et al. 2017, arXiv:1609.09430 (a VGG on log-mel spectrograms), much smaller.
     """
     frames, bands, _ = data.preprocessing.input_spec().shape
-    side = min(frames, bands)
-    filters = 32
-    layers: list[Layer] = [_block(filters, 5), MaxPool(2)]
-    side //= 2
-    while side >= 4 and filters < 256:
+    side, filters = min(frames, bands) // 2, 32
+    layers: list[Layer] = [_block(16, 5, strides=2), _block(filters, 3)]
+    while side >= 6 and filters < 128:
         filters *= 2
-        layers += [_block(filters, 3), MaxPool(2)]
+        layers += [MaxPool(2), _block(filters, 3)]
         side //= 2
-    return Sequential(*layers, _block(filters, 3), GlobalAvgPool(), Dropout(0.3), Dense(data.target.units))
+    return Sequential(*layers, GlobalAvgPool(), Dropout(0.3), Dense(data.target.units))
 
 
 def sounds(data: Data) -> Recipe:
@@ -51,5 +49,5 @@ def sounds(data: Data) -> Recipe:
     )
 
 
-def _block(filters: int, window: int) -> Layer:
-    return Sequential(Conv(filters, window, use_bias=False), BatchNorm(), relu)
+def _block(filters: int, window: int, strides: int = 1) -> Layer:
+    return Sequential(Conv(filters, window, strides=strides, use_bias=False), BatchNorm(), relu)
