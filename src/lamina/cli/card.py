@@ -24,8 +24,10 @@ _KINDS = {
     "table": "a table",
     "array": "arrays",
     "series": "series",
+    "sound": "sounds",
     "text": "texts",
     "characters": "one text",
+    "video": "videos",
 }
 
 
@@ -57,7 +59,9 @@ def describe_data(reporter: Reporter, data: Data) -> None:
             reporter.field("", card.facts["why"])
     elif shape is not None:
         reporter.field("input", f"{' × '.join(map(str, shape))} numbers an example")
-    reporter.field("split", card.split_rule)
+    if card.facts.get("notes"):
+        reporter.field("note", "\n".join(map(clean, card.facts["notes"])))
+    reporter.field("split", clean(card.split_rule))
     repeated = card.duplicates.get("within", 0)
     if repeated:
         reporter.field("copies", f"{repeated:,} exact duplicates")

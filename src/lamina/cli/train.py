@@ -36,9 +36,9 @@ def train(
         str,
         typer.Argument(
             metavar="DATA",
-            help="A folder with a sub-folder of pictures for each class; a .csv or .parquet table, or a .csv of "
-            "picture paths; a .ts file of series; a folder with a sub-folder of .txt for each class, or one .txt to learn "
-            "to go on with; an .npz file; a built-in set: digits, mnist, fashion-mnist.",
+            help="A folder with a sub-folder of pictures, sounds, videos or .txt for each class; a .csv or .parquet table, "
+            "or a .csv of picture paths; a .ts file of series; one .txt to learn to go on with; an .npz file; a built-in "
+            "set: digits, mnist, fashion-mnist.",
         ),
     ],
     target: Annotated[
@@ -54,6 +54,16 @@ def train(
         str | None,
         typer.Option(
             "--test", metavar="DATA", help="Measure on this instead of on a part of DATA.", rich_help_panel=_DATA
+        ),
+    ] = None,
+    group: Annotated[
+        str | None,
+        typer.Option(
+            "--group",
+            metavar="PATTERN",
+            help="Files in whose names this regular expression finds the same stay on one side of the split: "
+            "'_([a-z]+)_' for the speaker of 3_theo_12.wav.",
+            rich_help_panel=_DATA,
         ),
     ] = None,
     task: Annotated[
@@ -248,6 +258,7 @@ def train(
 
     [bold]lamina train photos/[/bold]
     [bold]lamina train table.csv --target price --time 5m[/bold]
+    [bold]lamina train sounds/ --group '_([a-z]+)_'[/bold]
     [bold]lamina train photos/ --from auto[/bold]
     [bold]lamina train photos/ --task autoencode --code 30[/bold]
     [bold]lamina train sales.csv --task forecast --target sold --horizon 12[/bold]
@@ -302,7 +313,7 @@ def train(
     command = shlex.join(["lamina", *context.obj])
     wanted: dict[str, Any] = {"target": column, "task": task, "scale": scale, "seed": seed, "test": test}
     wanted |= {"time_column": time_column, "horizon": horizon, "window": window}
-    wanted |= {"text": text, "tokens": tokens}
+    wanted |= {"text": text, "tokens": tokens, "group": group}
     if start is None:
         data = load(source, size=pixels, **wanted)
         describe_data(reporter, data)

@@ -29,8 +29,11 @@ if TYPE_CHECKING:
     from lamina.data.image_preprocessing import ImagePreprocessing
     from lamina.data.series_preprocessing import SeriesPreprocessing
     from lamina.data.series_windows import WindowPreprocessing
+    from lamina.data.sound_preprocessing import SoundPreprocessing
+    from lamina.data.sources import Kind
     from lamina.data.table_preprocessing import TablePreprocessing
     from lamina.data.text_preprocessing import TextPreprocessing
+    from lamina.data.video_preprocessing import VideoPreprocessing
 
 __all__ = [
     "ArraySplit",
@@ -55,19 +58,24 @@ _TAKES = {
     "characters": "a text to go on with",
     "image": "pictures",
     "series": "series",
+    "sound": "sounds",
     "table": "rows of a table",
     "text": "texts",
+    "video": "videos",
 }
 _FITS = {
     "builtin": ("image", "array"),
     "arrays": ("image", "array"),
     "images": ("image",),
     "image list": ("image",),
+    "sounds": ("sound",),
     "table": ("table", "series", "text"),
     "series": ("series",),
     "texts": ("text",),
     "text file": ("characters",),
+    "videos": ("video",),
 }
+_FOLDERS: dict[str, Kind] = {"image": "images", "sound": "sounds", "video": "videos"}
 
 
 def load(
@@ -79,6 +87,7 @@ def load(
     seed: int = 0,
     size: int | tuple[int, int] | None = None,
     test: Any = None,
+    group: str | None = None,
     preprocessing: Preprocessing | None = None,
     time_column: str | None = None,
     horizon: int | None = None,
@@ -89,10 +98,10 @@ def load(
     """Read data, split it, and fit its preprocessing on the training part.
 
     Args:
-        source: a folder of pictures (a sub-folder a class), or of IDX files; a `.csv` or `.parquet` table, or a
-            `.csv` of picture paths; a folder of `.txt` (a sub-folder a class), or one `.txt` file to learn to go on
-            with; an `.npz` file; a `.ts` file of series; the name of a built-in set; ``(x, y)`` or {"train": (x, y),
-            "test": (x, y)}; a polars or pandas frame. Where a file or folder has no test part one is split off;
+        source: a folder of pictures, sounds, videos or `.txt` (a sub-folder a class), or of IDX files; a `.csv` or
+            `.parquet` table, or a `.csv` of picture paths; one `.txt` file to learn to go on with; an `.npz` file; a
+            `.ts` file of series; the name of a built-in set; ``(x, y)`` or {"train": (x, y), "test": (x, y)}; a polars
+            or pandas frame. Where a file or folder has no test part one is split off;
             arrays are taken as a training part.
         target: the column to predict, in a table.
         task: "auto", or "classify", "multilabel", "regress"; "forecast" for a table whose rows follow each other in
@@ -100,8 +109,11 @@ def load(
             of pictures needs no sub-folders.
         scale: "auto", "minmax", "standard" or "none".
         seed: of the split, where there are no given parts. Built-in sets have a fixed one.
-        size: height and width of pictures, in pixels; a single number for both.
+        size: height and width of pictures or videos, in pixels; a single number for both.
         test: a source of the same kind to keep as the test part.
+        group: a pattern (a regular expression) of file names; files in which it finds the same stay on one side of
+            the split. ``"_([a-z]+)_"`` keeps the sounds of one speaker together where names are like ``3_theo_12.wav``,
+            so that validation and test scores are those of speakers who were not learned from.
         preprocessing: a trained model's, to go on training it with data of its kind (pictures or arrays), in place of
             one fitted here.
         time_column, horizon, window: of a forecast, see `lamina.data.series.load_series`.
@@ -128,6 +140,7 @@ def load(
         named = next(name for name, value in given.items() if value is not None)
         raise ConfigError(f"{named} is for forecasts of a series.", "Give the task 'forecast', too, or leave it out.")
     if preprocessing is not None:
+        kind = _as_the_model_takes_it(kind, preprocessing)
         _check_fits(kind, preprocessing, source)
         if preprocessing.kind in ("table", "series"):
             raise ConfigError(
@@ -135,8 +148,10 @@ def load(
             )
     if target is not None and kind not in ("image list", "table"):
         raise ConfigError(f"A target column is for tables. Received: target={target!r}.", "Leave it out.")
-    if size is not None and kind not in ("images", "image list"):
-        raise ConfigError(f"A size is for pictures in files. Received: size={size!r}.", "Leave it out.")
+    if size is not None and kind not in ("images", "image list", "videos"):
+        raise ConfigError(f"A size is for pictures and videos in files. Received: size={size!r}.", "Leave it out.")
+    if group is not None and kind not in ("image list", *_FOLDERS.values()):
+        raise ConfigError(f"Groups are told from the names of files. Received: group={group!r}.", "Leave it out.")
     if test is not None and kind not in ("arrays", "table", "series", "texts"):
         where = "a built-in set has one" if kind == "builtin" else "put it into a sub-folder 'test' beside 'train'"
         raise ConfigError("A separate test part is for tables, series and arrays.", f"Leave it out: {where}.")
@@ -180,12 +195,28 @@ def load(
         from lamina.data.images import load_image_folder
 
         _check_pictures_task(task, ("classify",))
-        return load_image_folder(source, scale=scale, seed=seed, size=size, preprocessing=pictures)
+        return load_image_folder(source, scale=scale, seed=seed, size=size, group=group, preprocessing=pictures)
+    if kind == "sounds":
+        from lamina.data.sound import load_sound_folder
+
+        _check_pictures_task(task, ("classify",), "sounds")
+        if scale not in ("auto", "standard"):
+            raise ConfigError(f"Sounds are always standardised. Received: scale={scale!r}.", "Leave it out.")
+        sounds = cast("SoundPreprocessing | None", preprocessing)
+        return load_sound_folder(source, seed=seed, group=group, preprocessing=sounds)
+    if kind == "videos":
+        from lamina.data.video import load_video_folder
+
+        _check_pictures_task(task, ("classify",), "videos")
+        videos = cast("VideoPreprocessing | None", preprocessing)
+        return load_video_folder(source, scale=scale, seed=seed, size=size, group=group, preprocessing=videos)
     if kind == "image list":
         from lamina.data.images import load_image_list
 
         _check_pictures_task(task, ("classify", "multilabel"))
-        return load_image_list(source, target=target, scale=scale, seed=seed, size=size, preprocessing=pictures)
+        return load_image_list(
+            source, target=target, scale=scale, seed=seed, size=size, group=group, preprocessing=pictures
+        )
     from lamina.data.table import load_table
 
     return load_table(source, target=target, task=task, scale=scale, seed=seed, test=test)
@@ -226,6 +257,7 @@ def load_split(source: Any, preprocessing: Preprocessing, target: Target) -> tup
 
         return load_input_split(source, preprocessing, target)
     kind = sources.identify(source, getattr(preprocessing, "target", None))
+    kind = _as_the_model_takes_it(kind, preprocessing)
     _check_fits(kind, preprocessing, source)
     if kind == "builtin":
         from lamina.data.builtin import load_builtin_split
@@ -259,6 +291,14 @@ def load_split(source: Any, preprocessing: Preprocessing, target: Target) -> tup
         from lamina.data.table import load_table_split
 
         return load_table_split(source, cast("TablePreprocessing", preprocessing), target)
+    if kind == "sounds":
+        from lamina.data.sound import load_sound_split
+
+        return load_sound_split(source, cast("SoundPreprocessing", preprocessing), target)
+    if kind == "videos":
+        from lamina.data.video import load_video_split
+
+        return load_video_split(source, cast("VideoPreprocessing", preprocessing), target)
     from lamina.data.images import load_image_split
 
     return load_image_split(source, cast("ImagePreprocessing", preprocessing), target)
@@ -287,6 +327,12 @@ def _load_forecast(
     return load_series(source, target=target, time_column=time_column, horizon=horizon, window=window)
 
 
+def _as_the_model_takes_it(kind: Kind, preprocessing: Preprocessing) -> Kind:
+    """A folder's kind, where a model decides it: one of animated GIFs may well be given to a model of pictures."""
+    wanted = _FOLDERS.get(preprocessing.kind)
+    return kind if wanted is None or kind not in _FOLDERS.values() else wanted
+
+
 def _check_fits(kind: str, preprocessing: Preprocessing, source: Any) -> None:
     if preprocessing.kind not in _FITS[kind]:
         takes = _TAKES.get(preprocessing.kind, preprocessing.kind)
@@ -297,11 +343,9 @@ def _name(source: Any) -> str:
     return os.fspath(source) if isinstance(source, str | os.PathLike) else "what is in memory"
 
 
-def _check_pictures_task(task: str, possible: tuple[str, ...]) -> None:
+def _check_pictures_task(task: str, possible: tuple[str, ...], what: str = "pictures") -> None:
     from lamina.data.targets import check_task
 
     check_task(task)
     if task not in ("auto", *possible):
-        raise ConfigError(
-            f"The task {task!r} is not possible with these pictures.", f"Possible: {', '.join(possible)}."
-        )
+        raise ConfigError(f"The task {task!r} is not possible with these {what}.", f"Possible: {', '.join(possible)}.")

@@ -13,6 +13,7 @@ import numpy as np
 
 from lamina.data.base import ArraySplit, ClassTarget, Data, DataCard, MultiLabelTarget, Split, Target
 from lamina.data.decode import UnreadableError, decode_many, parallel, read_header
+from lamina.data.groups import across_warning, named_groups
 from lamina.data.image_files import TEST, TRAIN, VALIDATION, Listing, file_groups, free_memory, list_folder
 from lamina.data.image_list import list_csv
 from lamina.data.image_preprocessing import ImagePreprocessing, check_scale, fit_pixels
@@ -67,6 +68,7 @@ def load_image_folder(
     scale: str = "auto",
     seed: int = 0,
     size: int | tuple[int, int] | None = None,
+    group: str | None = None,
     memory: int | None = None,
     preprocessing: ImagePreprocessing | None = None,
 ) -> Data:
@@ -82,6 +84,7 @@ def load_image_folder(
             split; "minmax": 0…255 to 0…1; "none": 0…255 as they are.
         seed: of the splits and samples.
         size: of the network's input in pixels, a side or (height, width); by default `choose_size`.
+        group: pictures whose names agree in this pattern stay on one side of the split; see `named_groups`.
         memory: bytes that decoded pictures may take; above it they are decoded while training. By default a quarter
             of the free memory.
         preprocessing: a trained model's, in place of one of these pictures' own; ``scale`` and ``size`` say nothing
@@ -92,7 +95,7 @@ def load_image_folder(
             of the pictures unreadable, a class in ``test/`` that ``train/`` lacks.
     """
     listing = list_folder(folder)
-    return load_listed(listing, ClassTarget(listing.names), scale, seed, size, memory, preprocessing)
+    return load_listed(listing, ClassTarget(listing.names), scale, seed, size, group, memory, preprocessing)
 
 
 def load_image_list(
@@ -102,6 +105,7 @@ def load_image_list(
     scale: str = "auto",
     seed: int = 0,
     size: int | tuple[int, int] | None = None,
+    group: str | None = None,
     memory: int | None = None,
     preprocessing: ImagePreprocessing | None = None,
 ) -> Data:
@@ -118,7 +122,7 @@ def load_image_list(
     """
     listing, several = list_csv(source, target)
     asked = MultiLabelTarget(listing.names) if several else ClassTarget(listing.names)
-    return load_listed(listing, asked, scale, seed, size, memory, preprocessing)
+    return load_listed(listing, asked, scale, seed, size, group, memory, preprocessing)
 
 
 def load_image_split(
@@ -179,6 +183,7 @@ def load_listed(
     scale: str,
     seed: int,
     size: int | tuple[int, int] | None,
+    group: str | None = None,
     memory: int | None = None,
     preprocessing: ImagePreprocessing | None = None,
 ) -> Data:
@@ -206,10 +211,13 @@ def load_listed(
     groups = _groups(listing, pixels)
     members = {name: np.flatnonzero(listing.parts == part) for name, part in _PARTS.items()}
     given = {name: listing.labels[indices] for name, indices in members.items() if name == "train" or len(indices)}
-    chosen, rule = divide(
-        given, groups[members["train"]], seed, stratify=not several and bool(target.names), repeats=False
-    )
+    whole = None if group is None else named_groups(listing.files, group)
+    own = None if whole is None else whole.take(members["train"])
+    by_class = not several and bool(target.names)
+    chosen, rule = divide(given, groups[members["train"]], seed, stratify=by_class, repeats=False, whole=own)
     parts = {name: members[origin][indices] for name, (origin, indices) in chosen.items()}
+    if whole is not None:
+        listing.warnings += across_warning(whole, parts)
     if preprocessing is None:
         measured = _sample(listing, pixels, parts["train"], shape, random)
         alike = pixels is None or np.all(pixels == pixels[..., :1])

@@ -233,6 +233,9 @@ def _examples(texts: Sequence[str], labels: np.ndarray) -> list[dict[str, str]]:
     chosen = [index for _, index in sorted(order)[:_EXAMPLES]]
     shown = [" ".join(texts[index].split()) for index in chosen]
     return [
-        {"answer": ", ".join(np.atleast_1d(labels[index]).astype(str)), "text": text[:_SHOWN] + "…" * (len(text) > _SHOWN)}
+        {
+            "answer": ", ".join(np.atleast_1d(labels[index]).astype(str)),
+            "text": text[:_SHOWN] + "…" * (len(text) > _SHOWN),
+        }
         for index, text in zip(chosen, shown, strict=True)
     ]

@@ -127,9 +127,7 @@ def without_empty(texts: Texts, source: str) -> Texts:
     plural = "text is" if lost == 1 else "texts are"
     warnings = [*texts.warnings, f"{lost} {plural} empty and left out of {source}."]
     labels = np.asarray(texts.labels)[kept]
-    return Texts(
-        [texts.texts[i] for i in kept], labels, [texts.names[i] for i in kept], warnings, list(texts.skipped)
-    )
+    return Texts([texts.texts[i] for i in kept], labels, [texts.names[i] for i in kept], warnings, list(texts.skipped))
 
 
 def folder_texts(folder: str | os.PathLike[str]) -> tuple[dict[str, Texts], tuple[str, ...]]:

@@ -47,8 +47,8 @@ from lamina.layers.foreign import EquinoxLayer, FlaxLayer
 from lamina.layers.graph import Graph
 from lamina.layers.masked import Masked
 from lamina.layers.neighbors import NearestNeighbors
-from lamina.layers.noise import GaussianNoise, MaskingNoise
 from lamina.layers.ngrams import BagOfNGrams
+from lamina.layers.noise import GaussianNoise, MaskingNoise
 from lamina.layers.norm import BatchNorm, LayerNorm, LocalResponseNorm
 from lamina.layers.pool import AdaptiveAvgPool, AdaptiveMaxPool, AvgPool, GlobalAvgPool, GlobalMaxPool, MaxPool
 from lamina.layers.pretrained import Pretrained

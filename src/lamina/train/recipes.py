@@ -223,7 +223,21 @@ def _series(data: Data) -> Recipe:
     return series(data)
 
 
+def _sounds(data: Data) -> Recipe:
+    from lamina.train.recipe_sound import sounds
+
+    return sounds(data)
+
+
+def _videos(data: Data) -> Recipe:
+    from lamina.train.recipe_video import videos
+
+    return videos(data)
+
+
 _RECIPES: dict[str, Callable[[Data], Recipe]] = {  # by the kind of data; the others are vectors
     "image": _pictures,
     "series": _series,
+    "sound": _sounds,
+    "video": _videos,
 }
