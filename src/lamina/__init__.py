@@ -16,7 +16,20 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lamina import data, errors, explain, initializers, kernels, layers, losses, metrics, optim, transfer, zoo
+    from lamina import (
+        data,
+        errors,
+        explain,
+        initializers,
+        kernels,
+        layers,
+        losses,
+        metrics,
+        optim,
+        transfer,
+        unsupervised,
+        zoo,
+    )
     from lamina.importing import import_model
     from lamina.layers import *  # noqa: F403
     from lamina.model import Model, load
@@ -30,8 +43,11 @@ __all__ = [  # noqa: F405
     "GRU",
     "LSTM",
     "Activation",
+    "ActivityKL",
+    "ActivityL1",
     "AdaptiveAvgPool",
     "AdaptiveMaxPool",
+    "Autoencoder",
     "Auxiliary",
     "AvgPool",
     "BagOfNGrams",
@@ -48,6 +64,8 @@ __all__ = [  # noqa: F405
     "Flatten",
     "FlaxLayer",
     "Function",
+    "GaussianCode",
+    "GaussianNoise",
     "Gelu",
     "GlobalAvgPool",
     "GlobalMaxPool",
@@ -58,6 +76,7 @@ __all__ = [  # noqa: F405
     "Linear",
     "LocalResponseNorm",
     "Masked",
+    "MaskingNoise",
     "MaxPool",
     "Maxout",
     "Merge",
@@ -70,6 +89,7 @@ __all__ = [  # noqa: F405
     "Relu6",
     "Reshape",
     "Residual",
+    "Reversible",
     "Run",
     "Selu",
     "Sequential",
@@ -117,11 +137,15 @@ __all__ = [  # noqa: F405
     "summary",
     "tanh",
     "transfer",
+    "unsupervised",
     "zoo",
 ]
 
 _MODULES = frozenset(
-    {"data", "errors", "explain", "initializers", "kernels", "layers", "losses", "metrics", "optim", "transfer", "zoo"}
+    {
+        *("data", "errors", "explain", "initializers", "kernels", "layers", "losses", "metrics", "optim"),
+        *("transfer", "unsupervised", "zoo"),
+    }
 )
 # Where a name comes from; the others come from lamina.layers.
 _HOMES = {

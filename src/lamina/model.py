@@ -13,10 +13,11 @@ import jax
 import numpy as np
 
 from lamina import heads, modelfile
-from lamina.data.base import ClassTarget, Preprocessing, Split, Target
-from lamina.errors import DataError
+from lamina.data.base import ArraySplit, ClassTarget, Preprocessing, Split, Target
+from lamina.errors import ConfigError, DataError
 from lamina.evaluation import Predictor
 from lamina.layers import Layer
+from lamina.layers.autoencoder import autoencoder_in
 from lamina.layers.base import Params, State
 from lamina.metrics import Interval
 
@@ -134,6 +135,70 @@ class Model:
         self, x: Any, batch_size: int, skip: Callable[[int, str], object] | None = None
     ) -> Iterator[np.ndarray]:
         return run_inputs(self._predictor, self.preprocessing, x, batch_size, skip)
+
+    @cached_property
+    def _halves(self) -> tuple[Predictor, Callable[[Any], jax.Array], tuple[int, ...]]:
+        """The way to codes, the way back, and a code's shape."""
+        found = autoencoder_in(self.network, self.params, self.state)
+        if found is None:
+            raise ConfigError(
+                f"Only an auto-encoder has a code; this model's network is a {type(self.network).__name__}.",
+                "Train one with the task 'autoencode'. lamina.transfer.describe gives what other networks' layers say.",
+            )
+        network, params, state = found
+        encoder, decoder = network.halves(params, state)
+        shape = network.code_spec(self.preprocessing.input_spec()).shape
+        return Predictor(*encoder, self.preprocessing.transform), Predictor(*decoder, lambda code: code), tuple(shape)
+
+    def encode(self, x: Any, batch_size: int = 256) -> np.ndarray:
+        """An auto-encoder's codes of raw inputs, ``(n, *code)`` float32; of a variational one the means.
+
+        Args:
+            x: a split, or raw inputs as for `predict`.
+            batch_size: examples computed together.
+
+        Raises:
+            ConfigError: for a model that is no auto-encoder.
+            DataError: for inputs that cannot be used.
+        """
+        encoder, _, _ = self._halves
+        if hasattr(x, "read"):
+            return run_batches(encoder, x, batch_size)
+        codes = list(run_inputs(encoder, self.preprocessing, x, batch_size))
+        if not codes:
+            raise DataError("There is nothing to encode: the input holds no example.")
+        return np.concatenate(codes)
+
+    def decode(self, code: Any, batch_size: int = 256) -> np.ndarray:
+        """An auto-encoder's outputs for codes ``(n, *code)``: ``(n, *input)`` float32, scaled as its inputs are.
+
+        Raises:
+            ConfigError: for a model that is no auto-encoder.
+            DataError: for codes of another shape, or with NaN or infinity.
+        """
+        _, decoder, shape = self._halves
+        codes = np.asarray(code, np.float32)
+        if codes.shape[1:] != shape or not len(codes):
+            raise DataError(f"Codes of this model have the shape {('n', *shape)}. Received: {codes.shape}.")
+        if not np.isfinite(codes).all():
+            raise DataError("A code has NaN or infinite numbers.")
+        split = ArraySplit(codes, np.zeros(len(codes), np.int32))
+        return run_batches(decoder, split, batch_size)
+
+    def reconstruct(self, x: Any, batch_size: int = 256) -> np.ndarray:
+        """What an auto-encoder gives back of raw inputs or a split: ``(n, *input)`` float32, scaled as its inputs are.
+
+        Raises:
+            ConfigError: for a model that is no auto-encoder.
+            DataError: for inputs that cannot be used.
+        """
+        _ = self._halves
+        if hasattr(x, "read"):
+            return self.outputs(x, batch_size)
+        outputs = list(self._computed(x, batch_size))
+        if not outputs:
+            raise DataError("There is nothing to reconstruct: the input holds no example.")
+        return np.concatenate(outputs)
 
     def predict_split(self, split: Split, batch_size: int = 256) -> Predictions:
         """Answer for encoded inputs."""

@@ -114,6 +114,8 @@ def _define_types() -> None:
         array_preprocessing,
         characters,
         image_preprocessing,
+        series_preprocessing,
+        series_windows,
         table_preprocessing,
         text_preprocessing,
     )

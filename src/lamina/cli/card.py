@@ -19,7 +19,16 @@ if TYPE_CHECKING:
 __all__ = ["describe_data", "describe_network", "describe_results"]
 
 _SHOWN = 12
-_KINDS = {"image": "pictures", "table": "a table", "array": "arrays", "text": "texts", "characters": "one text"}
+_KINDS = {
+    "image": "pictures",
+    "table": "a table",
+    "array": "arrays",
+    "series": "series",
+    "sound": "sounds",
+    "text": "texts",
+    "characters": "one text",
+    "video": "videos",
+}
 
 
 def describe_data(reporter: Reporter, data: Data) -> None:
@@ -30,11 +39,17 @@ def describe_data(reporter: Reporter, data: Data) -> None:
     if target.answer == "next":
         asked = "characters to tell what comes next"
     what = f"{len(target.names)} {asked}" if asked else f"the value{'s' if len(target.names) > 1 else ''} {shown}"
+    if target.answer == "input":
+        what = f"to be given back; {len(target.names) or 'no'} classes, from which nothing is learned"
+    if target.task == "forecast":
+        what = f"the next {len(target.names)} values of {clean(data.card.facts['target'])}"
     reporter.field("data", f"{clean(card.source)}: {_KINDS.get(card.kind, card.kind)}, {what}")
     rows = []
     for part, described in card.splits.items():
         counts = described.get("classes", {})
         shown = ", ".join(f"{name}: {number:,}" for name, number in list(counts.items())[:_SHOWN])
+        if "first" in described:
+            shown = f"{described['first']} to {described['last']}"
         rows.append([part, f"{described['examples']:,}", shown + (", …" if len(counts) > _SHOWN else "")])
     reporter.field("", "\n".join(aligned(rows, right=(1,))))
     shape = getattr(data.preprocessing.input_spec(), "shape", None)
@@ -44,7 +59,9 @@ def describe_data(reporter: Reporter, data: Data) -> None:
             reporter.field("", card.facts["why"])
     elif shape is not None:
         reporter.field("input", f"{' × '.join(map(str, shape))} numbers an example")
-    reporter.field("split", card.split_rule)
+    if card.facts.get("notes"):
+        reporter.field("note", "\n".join(map(clean, card.facts["notes"])))
+    reporter.field("split", clean(card.split_rule))
     repeated = card.duplicates.get("within", 0)
     if repeated:
         reporter.field("copies", f"{repeated:,} exact duplicates")
@@ -104,6 +121,8 @@ def describe_results(reporter: Reporter, run: Run) -> None:
         _describe_rates(reporter, run)
     if run.validation or run.test:
         _describe_metrics(reporter, run)
+    if run.test and run.model.target.task == "forecast":
+        _describe_baselines(reporter, run)
     which = f"epoch {run.best_epoch}, " if run.history else ""
     reporter.field("model", f"{run.folder / 'model.lamina'}  ({which}{run.seconds:.1f} s in all)")
     if (run.folder / "report.html").exists():
@@ -125,6 +144,18 @@ def _describe_metrics(reporter: Reporter, run: Run) -> None:
             row += [metric_number(value), interval(low, high)]
         rows.append(row)
     first, *rest = aligned(rows, right=range(1, len(head), 2))
+    reporter.say(styled(first))
+    for line in [*rest, ""]:
+        reporter.say(line)
+
+
+def _describe_baselines(reporter: Reporter, run: Run) -> None:
+    """The mean absolute errors of the network and of what it has to be better than."""
+    rows = [["mean absolute error", "validation", "test"]]
+    rows.append(["this network", *(metric_number(part["mae"][0]) for part in (run.validation, run.test))])
+    for row in run.data.card.facts["baselines"]:
+        rows.append([row["baseline"], metric_number(row["validation"]), metric_number(row["test"])])
+    first, *rest = aligned(rows, right=(1, 2))
     reporter.say(styled(first))
     for line in [*rest, ""]:
         reporter.say(line)

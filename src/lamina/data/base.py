@@ -83,12 +83,14 @@ class Inputs:
         raw: what `Preprocessing.batches` takes.
         skipped: (name, reason) of what could not even be looked into.
         warnings: sentences for the person, such as on unseen categories.
+        times: for forecasts, the times of the values that each input is answered with.
     """
 
     names: tuple[str, ...]
     raw: Any
     skipped: tuple[tuple[str, str], ...] = ()
     warnings: tuple[str, ...] = ()
+    times: tuple[tuple[str, ...], ...] = ()
 
 
 class Target(Config):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from lamina.data.builtin import BUILTIN
+from lamina.data.folder_kind import kind_of_folder
 from lamina.data.idx import find_idx
 from lamina.data.text_files import TEXT_FILES, holds_texts
 from lamina.errors import DataError, nearest
@@ -16,7 +17,9 @@ __all__ = ["TABLES", "identify", "is_frame", "read_arrays_of"]
 
 TABLES = (".csv", ".tsv", ".parquet", ".pq")
 _PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
-Kind: TypeAlias = Literal["builtin", "arrays", "images", "image list", "table", "texts", "text file"]
+Kind: TypeAlias = Literal[
+    "builtin", "arrays", "images", "image list", "sounds", "table", "series", "texts", "text file", "videos"
+]
 
 
 def identify(source: Any, target: str | None = None) -> Kind:
@@ -71,7 +74,7 @@ def _identify_path(source: str | os.PathLike[str]) -> Kind:
     if path.is_dir():
         if find_idx(path):
             return "arrays"
-        return "texts" if holds_texts(path) else "images"
+        return "texts" if holds_texts(path) else kind_of_folder(os.fspath(path))
     suffix = path.suffix.lower()
     if suffix in (".parquet", ".pq"):
         return "table"
@@ -79,13 +82,20 @@ def _identify_path(source: str | os.PathLike[str]) -> Kind:
         return "image list" if _lists_pictures(path) else "table"
     if suffix == ".npz":
         return "arrays"
+    if suffix == ".ts":
+        return "series"
     if suffix in TEXT_FILES:
         return "text file"
-    hint = f"Lamina learns from a folder of pictures or .txt, {', '.join(TABLES)}, .npz, .txt, {', '.join(BUILTIN)}."
+    hint = (
+        f"Lamina learns from a folder of pictures, sounds, videos or .txt, {', '.join(TABLES)}, .npz, .ts, .txt, or one "
+        f"of {', '.join(BUILTIN)}."
+    )
     if "ubyte" in path.name:
         hint = "Give the folder that holds the IDX files."
     elif suffix in _PICTURES:
         hint = "Give a folder with one sub-folder of pictures a class."
+    elif suffix in (".wav", ".flac", ".mp3", ".ogg"):
+        hint = "Give a folder with one sub-folder of sounds a class."
     elif suffix == ".npy":
         hint = "Save examples and targets together: numpy.savez(path, x=x, y=y)."
     elif suffix == ".zip":

@@ -17,7 +17,14 @@ from lamina.metrics.intervals import Interval, bootstrap
 from lamina.metrics.probabilities import Brier, CalibrationError, LogLoss, RocAuc
 from lamina.metrics.standard import higher_is_better, main_metric, standard
 from lamina.metrics.symbols import CrossEntropy, NextAccuracy, Perplexity
-from lamina.metrics.values import R2, MeanAbsoluteError, MeanSquaredError, RootMeanSquaredError, SumSquaredError
+from lamina.metrics.values import (
+    R2,
+    MeanAbsoluteError,
+    MeanSquaredError,
+    RootMeanSquaredError,
+    SumSquaredError,
+    VarianceExplained,
+)
 
 __all__ = [
     "F1",
@@ -44,6 +51,7 @@ __all__ = [
     "RootMeanSquaredError",
     "SumSquaredError",
     "TopK",
+    "VarianceExplained",
     "bootstrap",
     "higher_is_better",
     "main_metric",

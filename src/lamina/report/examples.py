@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable, Sequence
+
 import numpy as np
 
 from lamina.data.base import Preprocessing
@@ -9,6 +12,7 @@ from lamina.report.evidence import Evidence
 from lamina.report.markup import Markup, table, tag
 from lamina.report.pictures import picture, read_pictures
 from lamina.report.rows import read_rows
+from lamina.report.series import read_series, series_lines, sketch, window_lines
 from lamina.report.texts import read_texts
 from lamina.report.wording import amount, percent, shorten
 
@@ -37,11 +41,11 @@ def samples(evidence: Evidence, preprocessing: Preprocessing) -> Markup:
 
 
 def _show(evidence: Evidence, preprocessing: Preprocessing, indices: np.ndarray) -> Markup:
-    pixels = read_pictures(evidence.split, preprocessing, indices)
-    if pixels is None:
+    drawn = _drawn(evidence, preprocessing, indices)
+    if drawn is None:
         return _rows(evidence, preprocessing, indices[:_ROWS])
     cards = []
-    for index, shown in zip(indices.tolist(), pixels, strict=True):
+    for index, draw in zip(indices.tolist(), drawn, strict=True):
         said, true = _answer(evidence, index), _truth(evidence, index)
         name = evidence.name(index)
         lines = [tag("b", shorten(said, 32))]
@@ -50,8 +54,24 @@ def _show(evidence: Evidence, preprocessing: Preprocessing, indices: np.ndarray)
         lines.append(tag("small", shorten(name, 26), title=name))
         verdict = None if evidence.target.answer == "values" else "right" if evidence.right[index] else "wrong"
         described = f"{name}: the model says {said}; true is {true}"
-        cards.append(tag("li", picture(shown, described), *lines, class_=verdict))
+        cards.append(tag("li", draw(described), *lines, class_=verdict))
     return tag("ul", *cards, class_="gallery")
+
+
+def _drawn(
+    evidence: Evidence, preprocessing: Preprocessing, indices: np.ndarray
+) -> Sequence[Callable[[str], Markup]] | None:
+    """For each index a function from a description to its picture; None where there is nothing to draw."""
+    series = read_series(evidence.split, preprocessing, indices)
+    if series is not None:
+        forecast = evidence.target.task == "forecast"
+        lines = [
+            window_lines(evidence, index, one) if forecast else series_lines(one)
+            for index, one in zip(indices.tolist(), series, strict=True)
+        ]
+        return [functools.partial(sketch, shown) for shown in lines]
+    pixels = read_pictures(evidence.split, preprocessing, indices)
+    return None if pixels is None else [functools.partial(picture, one) for one in pixels]
 
 
 def _rows(evidence: Evidence, preprocessing: Preprocessing, indices: np.ndarray) -> Markup:

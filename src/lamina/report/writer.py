@@ -9,7 +9,7 @@ from pathlib import PurePath
 import numpy as np
 
 from lamina.files import write_atomically
-from lamina.report import classes, examples, record, results, texts, values
+from lamina.report import classes, examples, reconstructions, record, results, series, texts, values
 from lamina.report.evidence import Evidence, gather
 from lamina.report.markup import Markup, join, tag
 from lamina.report.page import Section, page
@@ -57,10 +57,8 @@ def write(run: Run, path: str | PathLike[str], *, outputs: Mapping[str, np.ndarr
 
 
 def _header(run: Run, source: str) -> Markup:
-    task = {
-        "classify": "Classification", "multilabel": "Several labels", "regress": "Regression",
-        "generate": "A text to go on with",
-    }  # fmt: skip
+    task = {"classify": "Classification", "multilabel": "Several labels", "regress": "Regression"}
+    task |= {"autoencode": "Auto-encoder", "forecast": "Forecast", "generate": "A text to go on with"}
     ends = {
         "finished": "The training finished",
         "stopped early": "The training stopped early, since the validation score got no better,",
@@ -92,6 +90,8 @@ def _header(run: Run, source: str) -> Markup:
 
 def _measured(run: Run, evidence: Evidence) -> list[Section]:
     """What the model says of the examples, of single ones too, by task."""
+    if evidence.target.answer == "input":
+        return _given_back(run, evidence)
     if evidence.target.answer == "next":
         sample = Section("written", "What it writes", texts.written(run))
         return [sample, Section("metrics", "Metrics", results.metrics(run))]
@@ -99,7 +99,10 @@ def _measured(run: Run, evidence: Evidence) -> list[Section]:
     values_asked = evidence.target.answer == "values"
     on = tag("p", f"Measured on the {evidence.part} split, {count(len(evidence.truth))} examples.", class_="aside")
     metrics = Section("metrics", "Metrics", results.metrics(run), half=not values_asked)
-    if values_asked:
+    if task == "forecast":
+        found = [Section("forecast", "Forecast", join((on, series.forecasts(run, evidence)))), metrics]
+        wrong = "Largest errors"
+    elif values_asked:
         found = [metrics, Section("errors", "Errors", join((on, values.errors(evidence))))]
         wrong = "Largest errors"
     else:
@@ -110,9 +113,26 @@ def _measured(run: Run, evidence: Evidence) -> list[Section]:
             confusion = Section("confusion", "Confusion", join((on, classes.confusion(evidence))), half=few)
             calibration = Section("calibration", "Calibration", join((on, classes.calibration(evidence))), half=True)
             found = [confusion, *found, calibration] if few else [confusion, found[0], calibration, metrics]
+            means = series.mean_series(evidence, preprocessing)
+            found += [Section("means", "Mean series by class", join((on, means)))] if means is not None else []
         wrong = "Most confidently wrong"
     return [
         *found,
         Section("mistakes", wrong, join((on, examples.wrong(evidence, preprocessing)))),
         Section("samples", "Sample predictions", join((on, examples.samples(evidence, preprocessing)))),
+    ]
+
+
+def _given_back(run: Run, evidence: Evidence) -> list[Section]:
+    """What an auto-encoder makes of its inputs."""
+    preprocessing = run.model.preprocessing
+    on = tag("p", f"Measured on the {evidence.part} split, {count(len(evidence.truth))} examples.", class_="aside")
+    codes = reconstructions.codes(run, evidence)
+    shown = Section("samples", "Reconstructions", join((on, reconstructions.samples(evidence, preprocessing))))
+    return [
+        shown,
+        Section("errors", "Errors", join((on, reconstructions.distribution(evidence))), half=True),
+        Section("metrics", "Metrics", results.metrics(run), half=True),
+        Section("worst", "Worst reconstructed", join((on, reconstructions.worst(evidence, preprocessing)))),
+        *([Section("codes", "Codes", join((on, codes)))] if codes is not None else []),
     ]

@@ -146,6 +146,7 @@ def fit(
         patience=patience if patience is not None else recipe.patience,
         time_limit=time_limit,
         rates=tuple(_rate(rate) for rate in learning_rates),
+        keep="best" if patience is not None else recipe.keep,
     )
     config = _describe(net, data, program, plan, precision, command, recipe)
     fingerprint = _fingerprint(config, data)
@@ -212,11 +213,12 @@ def prepare(
     heads.check_head(network, in_spec, data.target)
     if loss is None:
         loss = heads.default_loss(data.target, network.out_spec(in_spec).shape[-1])
+    loss = heads.fitting_loss(losses.resolve(loss), network, data.target, data.preprocessing, data.train)
     return Program(
         network=heads.logits_network(network, data.target),
         preprocessing=data.preprocessing,
         target=data.target,
-        loss=losses.resolve(loss),
+        loss=loss,
         optimizer=optimizer,
         augmentation=augmentation,
         penalties=penalties,
@@ -257,6 +259,7 @@ def _describe(
         "learning_rates": list(plan.rates),
         "patience": plan.patience,
         "time_limit": plan.time_limit,
+        "keep": plan.keep,
         "seed": plan.seed,
         "freeze_statistics": program.freeze_statistics,
         "from": recipe.origin,

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -44,6 +44,7 @@ class Plan:
         patience: stop after this many epochs without a better validation score; None: never.
         time_limit: seconds after which to stop; the schedule is stretched to end with it. None: none.
         rates: multiples of the optimiser's learning rate trained side by side; empty for one.
+        keep: the weights of the "best" epoch by the validation score, or of the "last" one.
     """
 
     epochs: int
@@ -52,6 +53,7 @@ class Plan:
     patience: int | None = None
     time_limit: float | None = None
     rates: tuple[float, ...] = ()
+    keep: Literal["best", "last"] = "best"
 
 
 @dataclass
@@ -228,6 +230,8 @@ class Training:
                 _CALMER,
             )
         before = self.best.key
+        if self.plan.keep == "last":  # of several learning rates still the best
+            self.best = Best()
         for rate, (loss, score) in enumerate(validated):
             bad = self.plan.rates and int(self.carry.bad[rate]) >= 0
             key = (-np.inf, -np.inf) if bad or score is None or not np.isfinite(loss) else (self._better * score, -loss)
@@ -253,7 +257,7 @@ class Training:
             row |= {"rates": numbers, "schedule": scheduled}
         row["examples_per_second"] = round(self.steps_done * self.feed.batch_size / trained, 1)
         row["seconds"] = round(self.seconds, 3)
-        row["best"] = self.best.key > before
+        row["best"] = self.best.key > before or self.plan.keep == "last"
         self.history.append(row)
         self._replan()
         for callback in self.callbacks:

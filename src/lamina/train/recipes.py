@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 from lamina.data.augment import Affine, Augmentation, Augmentations, ColorJitter, Cutout, Flip, Shift
 from lamina.data.base import Data
@@ -26,7 +27,6 @@ from lamina.layers import (
 from lamina.layers.base import as_layer
 from lamina.losses import Loss, SoftmaxCrossEntropy
 from lamina.optim import Adam, AdamW, OneCycle, Optimizer
-from lamina.train import recipe_text
 
 __all__ = ["ARCHITECTURES", "Recipe", "choose", "recipe_for"]
 
@@ -42,6 +42,8 @@ class Recipe:
 
     Attributes:
         freeze_statistics: see `lamina.fit`.
+        keep: "best": the weights of the epoch with the best validation score; "last": those at the end, for schedules
+            that bring the learning rate to zero, where too few examples are left for validation to choose by.
         origin: where the network's first weights come from, if they are given.
         seconds: spent on making it.
         reasons: sentences for the person.
@@ -55,6 +57,7 @@ class Recipe:
     augmentation: Augmentation | None = None
     patience: int | None = None
     freeze_statistics: bool = False
+    keep: Literal["best", "last"] = "best"
     origin: str = ""
     seconds: float = 0.0
     reasons: tuple[str, ...] = ()
@@ -62,7 +65,14 @@ class Recipe:
 
 def choose(data: Data) -> Recipe:
     """Network and recipe for the data's kind, size and task."""
-    return _RECIPES.get(data.preprocessing.kind, _vectors)(data)
+    if data.target.answer == "input":
+        from lamina.train.recipe_autoencoder import autoencoder
+
+        return autoencoder(data)
+    kind = data.preprocessing.kind
+    if kind == "array" and is_series(data):
+        kind = "series"
+    return _RECIPES.get(kind, _vectors)(data)
 
 
 def recipe_for(network: Layer | Recipe | str, data: Data) -> Recipe:
@@ -85,6 +95,10 @@ def convnet(data: Data) -> Layer:
 
     Source: Simonyan & Zisserman 2015, arXiv:1409.1556 (the shape); Ioffe & Szegedy 2015, arXiv:1502.03167 (BatchNorm).
     """
+    if is_series(data):
+        from lamina.train.recipe_series import convnet as over_time
+
+        return over_time(data)
     height, width, _ = _shape(data)
     side = min(height, width)
     layers: list[Layer] = []
@@ -130,6 +144,12 @@ def linear(data: Data) -> Layer:
 
 
 ARCHITECTURES: dict[str, Callable[[Data], Layer]] = {"convnet": convnet, "mlp": mlp, "linear": linear}
+
+
+def is_series(data: Data) -> bool:
+    """Whether the examples are series, ``(steps, channels)`` of real numbers."""
+    spec = data.preprocessing.input_spec()
+    return len(getattr(spec, "shape", ())) == 2 and getattr(spec, "dtype", None) == "float32"
 
 
 def _shape(data: Data) -> tuple[int, ...]:
@@ -197,8 +217,41 @@ def _vectors(data: Data) -> Recipe:
     )
 
 
+def _texts(data: Data) -> Recipe:
+    from lamina.train.recipe_text import texts
+
+    return texts(data)
+
+
+def _characters(data: Data) -> Recipe:
+    from lamina.train.recipe_text import generator
+
+    return generator(data)
+
+
+def _series(data: Data) -> Recipe:
+    from lamina.train.recipe_series import series
+
+    return series(data)
+
+
+def _sounds(data: Data) -> Recipe:
+    from lamina.train.recipe_sound import sounds
+
+    return sounds(data)
+
+
+def _videos(data: Data) -> Recipe:
+    from lamina.train.recipe_video import videos
+
+    return videos(data)
+
+
 _RECIPES: dict[str, Callable[[Data], Recipe]] = {  # by the kind of data; the others are vectors
     "image": _pictures,
-    "text": lambda data: Recipe(**recipe_text.texts(data)),
-    "characters": lambda data: Recipe(**recipe_text.generator(data)),
+    "series": _series,
+    "sound": _sounds,
+    "video": _videos,
+    "text": _texts,
+    "characters": _characters,
 }

@@ -135,7 +135,8 @@ class Program:
             told = jnp.take_along_axis(outputs, y[..., None], axis=-1)[..., 0]
             return jnp.mean(jax.nn.logsumexp(outputs, axis=-1) - told)
         if self.target.task == "forecast":
-            return jnp.mean(jnp.abs(outputs.reshape(y.shape) - y))
+            own: Any = getattr(self.target, "in_unit", lambda values: values)
+            return jnp.mean(jnp.abs(own(outputs.reshape(y.shape)) - own(y)))
         if self.target.answer == "values":
             return 1.0 - jnp.mean(jnp.square(outputs.reshape(y.shape) - y))
         if self.target.answer == "labels":
