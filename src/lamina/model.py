@@ -14,6 +14,7 @@ import numpy as np
 
 from lamina import heads, modelfile
 from lamina.data.base import ClassTarget, Preprocessing, Split, Target
+from lamina.data.continuing import continues, run_streams
 from lamina.errors import DataError
 from lamina.evaluation import Predictor
 from lamina.layers import Layer
@@ -82,8 +83,11 @@ class Model:
     def outputs(self, split: Split, batch_size: int = 256) -> np.ndarray:
         """The network's raw outputs (logits, or standardised values) for a split, ``(n, units)`` float32.
 
-        Reading and decoding the next batch overlaps with the computation of this one.
+        Reading and decoding the next batch overlaps with the computation of this one. A split that continues is read
+        in order, each example with what recurrent layers remember of those before it (`lamina.data.continuing`).
         """
+        if continues(split):
+            return run_streams(self._predictor.advance, split, batch_size)
         return run_batches(self._predictor, split, batch_size)
 
     def predict(self, x: Any, batch_size: int = 256) -> Predictions:
