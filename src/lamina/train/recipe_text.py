@@ -52,8 +52,8 @@ def generator(data: Data) -> Recipe:
     seen = len(data.train) * preprocessing.steps
     network: Layer = Sequential(
         Embedding(data.target.units, 64),
-        LSTM(512, return_sequences=True),
-        Dropout(0.3),
+        LSTM(384, return_sequences=True),
+        Dropout(0.2),
         Dense(data.target.units),
     )
     return Recipe(
@@ -62,6 +62,6 @@ def generator(data: Data) -> Recipe:
         epochs=min(max(round(_SEEN / seen), 2), 30),
         batch_size=32,
         reasons=(
-            f"{seen:,} characters to learn from: one LSTM layer of 512 cells reads pieces of {preprocessing.steps}.",
+            f"{seen:,} characters to learn from: one LSTM layer of 384 cells reads pieces of {preprocessing.steps}.",
         ),
     )
