@@ -57,7 +57,7 @@ def test_large_pictures_are_convolved_and_other_numbers_have_no_sigmoid() -> Non
 
 def test_a_code_as_large_as_the_input_is_refused_and_a_network_of_another_shape_too() -> None:
     data = lm.data.load(np.random.default_rng(0).normal(size=(40, 4)), task="autoencode")
-    with pytest.raises(ConfigError, match="A code of 4 units is no smaller than the input of 4 numbers. Give --code 1"):
+    with pytest.raises(ConfigError, match="A code of 4 units is no smaller than the input of 4"):
         autoencoder(data, 4)
     with pytest.raises(ConfigError, match="takes pictures; these examples have the shape"):
         autoencoder(data, 2, "convnet")
