@@ -18,6 +18,8 @@ from lamina.layers import (
     Flatten,
     GlobalAvgPool,
     Layer,
+    LayerNorm,
+    Masked,
     Parallel,
     Pretrained,
     Reversible,
@@ -107,11 +109,13 @@ def convnet(data: Data) -> Layer:
     """Three convolutions over time with BatchNorm and ReLU, the mean over time, and a dense layer.
 
     Source: Wang, Yan & Oates 2017, "Time series classification from scratch with deep neural networks",
-    arXiv:1611.06455 (the fully convolutional network). Departure: half as many filters, and dropout before the end.
+    arXiv:1611.06455 (the fully convolutional network). Departures: half as many filters, and dropout before the end;
+    LayerNorm for series of unequal length, whose filling would go into a batch's statistics.
     """
+    masked = isinstance(data.preprocessing.input_spec(), Masked)
     layers: list[Layer] = []
     for filters, width in ((64, 8), (128, 5), (64, 3)):
-        layers += [Conv(filters, width, use_bias=False), BatchNorm(), relu]
+        layers += [Conv(filters, width, use_bias=False), LayerNorm() if masked else BatchNorm(), relu]
     return Sequential(*layers, GlobalAvgPool(), Dropout(0.2), Dense(data.target.units))
 
 
