@@ -110,8 +110,13 @@ def read(path: str | PathLike[str]) -> dict[str, Any]:
 
 def _define_types() -> None:
     """Import what a file may name, whatever it does name: a name is only looked up among the types already defined."""
-    from lamina.data import array_preprocessing, image_preprocessing, table_preprocessing  # noqa: F401
-    from lamina.data import series_preprocessing, series_windows  # noqa: F401
+    from lamina.data import (  # noqa: F401
+        array_preprocessing,
+        image_preprocessing,
+        series_preprocessing,
+        series_windows,
+        table_preprocessing,
+    )
 
 
 def _entries(path: Path) -> dict[str, bytes]:

@@ -77,9 +77,9 @@ def load(
 
     Args:
         source: a folder of pictures (a sub-folder a class), or of IDX files; a `.csv` or `.parquet` table, or a
-            `.csv` of picture paths; an `.npz` file; a `.ts` file of series; the name of a built-in set; ``(x, y)`` or {"train": (x, y),
-            "test": (x, y)}; a polars or pandas frame. Where a file or folder has no test part one is split off;
-            arrays are taken as a training part.
+            `.csv` of picture paths; an `.npz` file; a `.ts` file of series; the name of a built-in set; ``(x, y)`` or
+            {"train": (x, y), "test": (x, y)}; a polars or pandas frame. Where a file or folder has no test part one
+            is split off; arrays are taken as a training part.
         target: the column to predict, in a table.
         task: "auto", or "classify", "multilabel", "regress"; "forecast" for a table whose rows follow each other in
             time.

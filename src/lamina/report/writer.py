@@ -57,8 +57,12 @@ def write(run: Run, path: str | PathLike[str], *, outputs: Mapping[str, np.ndarr
 
 
 def _header(run: Run, source: str) -> Markup:
-    task = {"classify": "Classification", "multilabel": "Several labels", "regress": "Regression"}
-    task["forecast"] = "Forecast"
+    task = {
+        "classify": "Classification",
+        "multilabel": "Several labels",
+        "regress": "Regression",
+        "forecast": "Forecast",
+    }
     ends = {
         "finished": "The training finished",
         "stopped early": "The training stopped early, since the validation score got no better,",

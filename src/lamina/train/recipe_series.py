@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 
 from lamina.data.base import Data
-from lamina.data.series_baselines import fit_ridge, mean_absolute_error, numbers_in
+from lamina.data.series_baselines import Ridge, fit_ridge, mean_absolute_error, numbers_in
 from lamina.data.series_windows import WindowSplit
 from lamina.initializers import Zeros
 from lamina.layers import (
@@ -55,7 +55,7 @@ def _forecast(data: Data, width: int = 128, dropout: float = 0.5, rate: float = 
     bent = Sequential(Flatten(), Dense(width), relu, Dropout(dropout), Dense(horizon, kernel_init=Zeros()))
     both = Parallel(linear=linear, bent=bent, merge="add")
     begun: dict[str, Any] = {"linear": {"1": {"kernel": kernel, "bias": bias}}}
-    network: Layer = Sequential(forecast=both if by == "none" else Reversible(both, by))
+    network = Sequential(forecast=both if by == "none" else Reversible(both, by))
     params = {"forecast": begun if by == "none" else {"body": begun}}
     return Recipe(
         network=Pretrained(network, params, {}),
@@ -80,9 +80,10 @@ def _start(
     data: Data, train: WindowSplit, validation: WindowSplit
 ) -> tuple[Literal["none", "last"], np.ndarray, np.ndarray]:
     """Whether changes are learned or values, by ridge regression's error on the validation part; and its weights."""
-    found = {}
+    found: dict[Literal["none", "last"], tuple[float, Ridge, tuple[int, ...]]] = {}
+    ways: tuple[Literal["none", "last"], ...] = ("none", "last")
     truth = data.target.decode(validation.targets)
-    for by in ("none", "last"):
+    for by in ways:
         x, y = _changes(train, by)
         x_held, y_held = _changes(validation, by)
         ridge = fit_ridge(x, y, x_held, y_held)
