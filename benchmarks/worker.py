@@ -2,7 +2,7 @@
 
 python benchmarks/worker.py PEER CORE[,CORE…]
 
-A peer "infer:…" only answers (inference.py); the others train.
+A peer "infer:…" only answers (inference.py), "rbm:…" is a restricted Boltzmann machine (rbm.py); the others train.
 """
 
 from __future__ import annotations
@@ -122,6 +122,18 @@ class Worker:
         return self.trainer.race(NETWORKS[network], parts, seed, rate, target, epochs)
 
 
+def started(name: str, threads: int) -> Any:
+    """What answers a peer's requests. Raises ImportError where its library is not installed."""
+    kind, _, engine = name.partition(":")
+    if kind == "infer":
+        return answerer(engine, threads)
+    if kind == "rbm":
+        from workers.rbm_learners import Learner
+
+        return Learner(engine)
+    return Worker(make(name, threads))
+
+
 def answerer(name: str, threads: int) -> Answerer:
     """The engine of a peer. Raises ImportError where its library is not installed."""
     from workers import engines
@@ -185,14 +197,13 @@ def main() -> None:
     # What libraries print must not come between the answers.
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
-    worker: Worker | Answerer | None = None
+    worker: Any = None
     for line in sys.stdin:
         arguments = json.loads(line)
         request = arguments.pop("request")
         try:
             if worker is None:
-                kind, _, engine = name.partition(":")
-                worker = answerer(engine, len(cores)) if kind == "infer" else Worker(make(name, len(cores)))
+                worker = started(name, len(cores))
             answer = getattr(worker, request)(**arguments)
         except ImportError as error:
             answer = {"error": f"not installed ({error})"}

@@ -32,6 +32,7 @@ MODULES = (
         "inference",
         "installed",
         "predict_folder",
+        "rbm",
         "remat",
         "workers.base",
         "workers.lamina_trainer",
@@ -293,6 +294,29 @@ def test_what_remat_saves_is_reported(bench: SimpleNamespace) -> None:
     assert "| resnet110, 32×32, batch 64 | 200 | 50 | 0.25 × | 1500 | 2000 | 1.38 × | 1.25 – 1.50 |" in lines
     for name, deep in bench.remat.NETWORKS.items():
         assert lm.zoo.architecture(name).input_shape == (deep.side, deep.side, 3)
+
+
+def test_machines_are_reported(bench: SimpleNamespace) -> None:
+    seconds = {"rbm:lamina": [1.0, 2.0, 1.0], "rbm:sklearn": [8.0, 9.0, 6.0]}
+    scores = {"rbm:lamina": -70.5, "rbm:sklearn": -71.25}
+    found = {10: {"rate": 0.01, "seconds": seconds, "pseudo_likelihood": scores, "missing": {}}}
+    told = bench.rbm.report(found, 3, 500)
+    assert "| Lamina, batch 10 | 1.00 | 1.00 – 2.00 |  | -70.50 |" in told
+    assert "| scikit-learn BernoulliRBM, batch 10 | 8.00 | 6.00 – 9.00 | 6.0 × (4.5 – 8.0) | -71.25 |" in told
+
+
+def test_both_machines_learn_alike(bench: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench.rbm, "HIDDEN", 16)
+    random = np.random.default_rng(0)
+    columns = np.eye(6)[random.integers(0, 6, 400)].repeat(4, axis=1).astype(np.float32)
+    np.save(tmp_path / "x.npy", columns)
+    with bench.peers.started(bench.rbm.TITLES, bench.peers.cores_for(2)) as (peers, missing):
+        assert not missing
+        found = bench.rbm.hold(peers, tmp_path, columns, 10, 0.05, 30)
+    scores = found["pseudo_likelihood"]
+    assert min(scores.values()) > -8  # independent units: -10.8
+    assert abs(scores["rbm:lamina"] - scores["rbm:sklearn"]) < 2
+    assert all(len(seconds) == 30 for seconds in found["seconds"].values())
 
 
 def test_a_library_is_compared_with_itself(bench: SimpleNamespace) -> None:

@@ -149,3 +149,11 @@ def test_a_dense_network_fails_on_shifted_digits_and_a_convolutional_one_does_no
     assert min(table["dense"][0], table["convolutional"][0]) > 0.93
     assert max(table["dense"][2:]) < 0.5
     assert min(table["convolutional"]) > 0.9
+
+
+@pytest.mark.slow
+def test_pre_trained_sigmoid_networks_learn_digits(capsys: pytest.CaptureFixture[str]) -> None:
+    errors = module("dbn_mnist").main(quick=True)
+    assert set(errors) == {"pre-trained", "random", "today's"}
+    assert max(errors.values()) < 0.08
+    assert "pre-training:" in capsys.readouterr().out

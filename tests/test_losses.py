@@ -338,3 +338,17 @@ def test_max_norm_shrinks_the_incoming_weights_of_each_unit() -> None:
     np.testing.assert_array_equal(limited["0"]["bias"], tree["0"]["bias"])
     with pytest.raises(ConfigError, match="no parameter"):
         losses.MaxNorm(1.0, "weights")(tree)
+
+
+def test_binary_cross_entropy_of_probabilities_is_that_of_their_logits() -> None:
+    random = np.random.default_rng(0)
+    logits, labels = random.normal(size=(5, 7)).astype(np.float32) * 3, random.random((5, 7)).astype(np.float32)
+    shares = 1 / (1 + np.exp(-logits))
+    of_logits, of_shares = losses.BinaryCrossEntropy(), losses.BinaryCrossEntropy(logits=False)
+    assert float(of_shares(shares, labels)) == pytest.approx(float(of_logits(logits, labels)), rel=1e-5)
+    gradients = [
+        jax.grad(lambda z: of_logits(z, labels))(logits),
+        jax.grad(lambda z: of_shares(jax.nn.sigmoid(z), labels))(logits),
+    ]
+    np.testing.assert_allclose(*gradients, rtol=1e-3, atol=1e-6)
+    assert np.isfinite(float(of_shares(np.asarray([[0.0, 1.0]]), np.asarray([[1.0, 0.0]]))))

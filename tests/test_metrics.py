@@ -354,3 +354,20 @@ def test_a_bootstrap_of_the_undefined_is_none() -> None:
     assert value == low == high == 1.0
     with pytest.raises(ConfigError, match="resamples=0"):
         lm.bootstrap("classify", p, y, 3, resamples=0)
+
+
+def test_variance_explained_is_scikit_learns_variance_weighted_r2_and_its_resamples_agree() -> None:
+    random = np.random.default_rng(0)
+    true = random.normal(size=(40, 5)) * np.asarray([5.0, 1.0, 0.1, 1.0, 0.0])
+    predicted = true + random.normal(size=true.shape)
+    metric = lm.VarianceExplained()
+    metric.update(predicted[:15], true[:15])
+    metric.update(predicted[15:], true[15:])
+    assert metric.result() == pytest.approx(sk.r2_score(true, predicted, multioutput="variance_weighted"))
+    counts = random.integers(0, 4, (40, 3)).astype(np.float64)
+    for column, value in zip(counts.T, metric.reweighted(predicted, true)(counts), strict=True):
+        rows = np.repeat(np.arange(40), column.astype(int))
+        assert value == pytest.approx(sk.r2_score(true[rows], predicted[rows], multioutput="variance_weighted"))
+    constant = lm.VarianceExplained()
+    constant.update(np.ones((3, 2)), np.zeros((3, 2)))
+    assert constant.result() is None

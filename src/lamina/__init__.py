@@ -16,7 +16,20 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lamina import data, errors, explain, initializers, kernels, layers, losses, metrics, optim, transfer, zoo
+    from lamina import (
+        data,
+        errors,
+        explain,
+        initializers,
+        kernels,
+        layers,
+        losses,
+        metrics,
+        optim,
+        transfer,
+        unsupervised,
+        zoo,
+    )
     from lamina.importing import import_model
     from lamina.layers import *  # noqa: F403
     from lamina.model import Model, load
@@ -30,10 +43,14 @@ __all__ = [  # noqa: F405
     "GRU",
     "LSTM",
     "Activation",
+    "ActivityKL",
+    "ActivityL1",
     "AdaptiveAvgPool",
     "AdaptiveMaxPool",
+    "Autoencoder",
     "Auxiliary",
     "AvgPool",
+    "BagOfNGrams",
     "BatchNorm",
     "Bidirectional",
     "Context",
@@ -47,6 +64,8 @@ __all__ = [  # noqa: F405
     "Flatten",
     "FlaxLayer",
     "Function",
+    "GaussianCode",
+    "GaussianNoise",
     "Gelu",
     "GlobalAvgPool",
     "GlobalMaxPool",
@@ -57,6 +76,7 @@ __all__ = [  # noqa: F405
     "Linear",
     "LocalResponseNorm",
     "Masked",
+    "MaskingNoise",
     "MaxPool",
     "Maxout",
     "Merge",
@@ -117,11 +137,15 @@ __all__ = [  # noqa: F405
     "summary",
     "tanh",
     "transfer",
+    "unsupervised",
     "zoo",
 ]
 
 _MODULES = frozenset(
-    {"data", "errors", "explain", "initializers", "kernels", "layers", "losses", "metrics", "optim", "transfer", "zoo"}
+    {
+        *("data", "errors", "explain", "initializers", "kernels", "layers", "losses", "metrics", "optim"),
+        *("transfer", "unsupervised", "zoo"),
+    }
 )
 # Where a name comes from; the others come from lamina.layers.
 _HOMES = {

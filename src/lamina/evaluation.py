@@ -12,7 +12,19 @@ import jax.numpy as jnp
 from jax import lax
 
 from lamina.kernels.conv_with_bias import Packed, conv_with_bias, pack
-from lamina.layers import BatchNorm, Conv, Dense, Layer, Masked, Parallel, Relu, Relu6, Residual, Sequential
+from lamina.layers import (
+    Autoencoder,
+    BatchNorm,
+    Conv,
+    Dense,
+    Layer,
+    Masked,
+    Parallel,
+    Relu,
+    Relu6,
+    Residual,
+    Sequential,
+)
 from lamina.layers.base import Context, Params, Spec, State, Tape, part_spec, spec
 
 __all__ = ["Predictor", "fold", "packed"]
@@ -100,6 +112,8 @@ def fold(network: Layer, params: Params, state: State) -> tuple[Layer, Params, S
     Returns:
         A network for evaluation alone, its params and its state. Its results differ from the network's by rounding.
     """
+    if isinstance(network, Autoencoder):
+        return fold(*network.for_evaluation(params, state))
     if not isinstance(network, Sequential | Residual | Parallel):
         return network, params, state
     parts: dict[str, Layer] = {}

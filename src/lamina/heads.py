@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from lamina.data.base import Preprocessing, Split, Target
-from lamina.errors import ShapeError
-from lamina.layers import Layer, Sequential, Sigmoid, Softmax
+from lamina.errors import ConfigError, ShapeError
+from lamina.layers import Autoencoder, Flatten, Layer, Reshape, Sequential, Sigmoid, Softmax
 from lamina.layers.base import Spec
 from lamina.losses import BinaryCrossEntropy, Loss, SoftmaxCrossEntropy, SquaredError
 
-__all__ = ["answers", "check_head", "default_loss", "logits_network", "truth"]
+__all__ = ["answers", "check_head", "default_loss", "fitting_loss", "logits_network", "next_scores", "truth"]
 
 _NOUNS = {"class": "classes", "labels": "labels", "values": "values"}
 _BATCH = 1024  # examples whose inputs are computed together
+_LOOKED_AT = 256  # training examples whose range is looked at
+_ROUNDING = 1e-6
 
 
 def logits_network(network: Layer, target: Target) -> Layer:
@@ -73,8 +79,52 @@ def default_loss(target: Target, outputs: int) -> Loss:
     return SoftmaxCrossEntropy()
 
 
+def fitting_loss(loss: Loss, network: Layer, target: Target, preprocessing: Preprocessing, split: Split) -> Loss:
+    """The loss as it is meant for the network's outputs: an auto-encoder gives values, which are no logits.
+
+    Args:
+        split: of the training examples, a few of which are looked at.
+
+    Raises:
+        ConfigError: for binary cross-entropy of what does not lie between 0 and 1.
+    """
+    if target.answer != "input" or not isinstance(loss, BinaryCrossEntropy):
+        return loss
+    if not isinstance(_last(network), Sigmoid):
+        raise ConfigError(
+            "Binary cross-entropy asks for outputs between 0 and 1.",
+            "End the decoder in lm.sigmoid, or use another loss.",
+        )
+    x = np.asarray(preprocessing.transform(split.read(np.arange(min(len(split), _LOOKED_AT)))))
+    if x.min() < -_ROUNDING or x.max() > 1 + _ROUNDING:
+        raise ConfigError(
+            f"Binary cross-entropy asks for inputs between 0 and 1; these are {x.min():.3g} to {x.max():.3g}.",
+            "Scale them with --scale minmax, or use another loss.",
+        )
+    return replace(loss, logits=False)
+
+
+def _last(network: Layer) -> Layer:
+    """The last layer of a chain, or of an auto-encoder's decoder, that does more than change the shape."""
+    while True:
+        if isinstance(network, Autoencoder):
+            network = network.decoder
+        elif isinstance(network, Sequential):
+            computing = [layer for _, layer in network.layers if not isinstance(layer, Reshape | Flatten)]
+            if not computing:
+                return network
+            network = computing[-1]
+        else:
+            return network
+
+
 def answers(target: Target, outputs: np.ndarray) -> np.ndarray:
-    """Logits → probabilities ``(n, classes)`` (two columns also for one logit); values and inputs as they are given."""
+    """Logits → probabilities ``(n, classes)`` (two columns also for one logit); values and inputs as they are given.
+
+    Of what comes next there are scores instead of outputs (see `next_scores`), and they stay as they are.
+    """
+    if target.answer == "next":
+        return outputs
     if target.answer in ("values", "input"):
         return target.decode(outputs)
     logits = outputs.astype(np.float64)
@@ -84,6 +134,24 @@ def answers(target: Target, outputs: np.ndarray) -> np.ndarray:
     exponentials: np.ndarray = np.exp(logits - logits.max(axis=-1, keepdims=True))
     probabilities: np.ndarray = exponentials / exponentials.sum(axis=-1, keepdims=True)
     return probabilities
+
+
+def next_scores(outputs: jax.Array, pieces: jax.Array) -> jax.Array:
+    """How well each piece of a sequence was foretold: what is kept of outputs too many to keep.
+
+    Args:
+        outputs: logits ``(batch, steps, symbols)`` after all steps but the last.
+        pieces: symbols ``(batch, steps + 1)``.
+
+    Returns:
+        float32 ``(batch, 2)``: the mean of −log p(what came next), in nats, and the share that was most probable.
+    """
+    wide = outputs.astype(jnp.float32)
+    following = pieces[:, 1:].astype(jnp.int32)
+    told = jnp.take_along_axis(wide, following[..., None], axis=-1)[..., 0]
+    surprise = jax.nn.logsumexp(wide, axis=-1) - told
+    right = (jnp.argmax(wide, axis=-1).astype(jnp.int32) == following).astype(jnp.float32)
+    return jnp.stack([surprise.mean(axis=1), right.mean(axis=1)], axis=1)
 
 
 def truth(target: Target, preprocessing: Preprocessing, split: Split) -> np.ndarray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from os import PathLike
 from typing import Any
 
@@ -13,14 +13,17 @@ import jax
 import numpy as np
 
 from lamina import heads, modelfile
-from lamina.data.base import ClassTarget, Preprocessing, Split, Target
-from lamina.errors import DataError
+from lamina.data.base import ArraySplit, ClassTarget, Preprocessing, Split, Target
+from lamina.errors import ConfigError, DataError
 from lamina.evaluation import Predictor
 from lamina.layers import Layer
+from lamina.layers.autoencoder import autoencoder_in
 from lamina.layers.base import Params, State
 from lamina.metrics import Interval
 
-__all__ = ["Model", "Predictions", "load"]
+__all__ = ["PIECES", "Model", "Predictions", "load"]
+
+PIECES = 32  # of a long sequence that are scored together: they are long, and so is what a layer keeps of them
 
 
 @dataclass(frozen=True)
@@ -79,11 +82,25 @@ class Model:
         network = heads.logits_network(self.network, self.target)
         return Predictor(network, self.params, self.state, self.preprocessing.transform)
 
+    @cached_property
+    def _scorer(self) -> Callable[[Any], jax.Array]:
+        network = heads.logits_network(self.network, self.target)
+
+        @jax.jit
+        def score(params: Params, state: State, x: jax.Array) -> jax.Array:
+            outputs, _ = network.apply(params, state, self.preprocessing.transform(x))
+            return heads.next_scores(outputs, x)
+
+        return partial(score, self.params, self.state)
+
     def outputs(self, split: Split, batch_size: int = 256) -> np.ndarray:
         """The network's raw outputs (logits, or standardised values) for a split, ``(n, units)`` float32.
 
+        Of a network that says what comes next after every step: the scores of pieces (see `heads.next_scores`).
         Reading and decoding the next batch overlaps with the computation of this one.
         """
+        if self.target.answer == "next":
+            return run_batches(self._scorer, split, min(batch_size, PIECES))
         return run_batches(self._predictor, split, batch_size)
 
     def predict(self, x: Any, batch_size: int = 256) -> Predictions:
@@ -96,6 +113,8 @@ class Model:
         Raises:
             DataError: for inputs that cannot be used.
         """
+        if self.target.answer == "next":
+            raise DataError("This model goes on with a text, and answers nothing else.", 'Use sample("…").')
         outputs = list(self._computed(x, batch_size))
         if not outputs:
             raise DataError("There is nothing to predict: the input holds no example.")
@@ -117,6 +136,70 @@ class Model:
     ) -> Iterator[np.ndarray]:
         return run_inputs(self._predictor, self.preprocessing, x, batch_size, skip)
 
+    @cached_property
+    def _halves(self) -> tuple[Predictor, Callable[[Any], jax.Array], tuple[int, ...]]:
+        """The way to codes, the way back, and a code's shape."""
+        found = autoencoder_in(self.network, self.params, self.state)
+        if found is None:
+            raise ConfigError(
+                f"Only an auto-encoder has a code; this model's network is a {type(self.network).__name__}.",
+                "Train one with the task 'autoencode'. lamina.transfer.describe gives what other networks' layers say.",
+            )
+        network, params, state = found
+        encoder, decoder = network.halves(params, state)
+        shape = network.code_spec(self.preprocessing.input_spec()).shape
+        return Predictor(*encoder, self.preprocessing.transform), Predictor(*decoder, lambda code: code), tuple(shape)
+
+    def encode(self, x: Any, batch_size: int = 256) -> np.ndarray:
+        """An auto-encoder's codes of raw inputs, ``(n, *code)`` float32; of a variational one the means.
+
+        Args:
+            x: a split, or raw inputs as for `predict`.
+            batch_size: examples computed together.
+
+        Raises:
+            ConfigError: for a model that is no auto-encoder.
+            DataError: for inputs that cannot be used.
+        """
+        encoder, _, _ = self._halves
+        if hasattr(x, "read"):
+            return run_batches(encoder, x, batch_size)
+        codes = list(run_inputs(encoder, self.preprocessing, x, batch_size))
+        if not codes:
+            raise DataError("There is nothing to encode: the input holds no example.")
+        return np.concatenate(codes)
+
+    def decode(self, code: Any, batch_size: int = 256) -> np.ndarray:
+        """An auto-encoder's outputs for codes ``(n, *code)``: ``(n, *input)`` float32, scaled as its inputs are.
+
+        Raises:
+            ConfigError: for a model that is no auto-encoder.
+            DataError: for codes of another shape, or with NaN or infinity.
+        """
+        _, decoder, shape = self._halves
+        codes = np.asarray(code, np.float32)
+        if codes.shape[1:] != shape or not len(codes):
+            raise DataError(f"Codes of this model have the shape {('n', *shape)}. Received: {codes.shape}.")
+        if not np.isfinite(codes).all():
+            raise DataError("A code has NaN or infinite numbers.")
+        split = ArraySplit(codes, np.zeros(len(codes), np.int32))
+        return run_batches(decoder, split, batch_size)
+
+    def reconstruct(self, x: Any, batch_size: int = 256) -> np.ndarray:
+        """What an auto-encoder gives back of raw inputs or a split: ``(n, *input)`` float32, scaled as its inputs are.
+
+        Raises:
+            ConfigError: for a model that is no auto-encoder.
+            DataError: for inputs that cannot be used.
+        """
+        _ = self._halves
+        if hasattr(x, "read"):
+            return self.outputs(x, batch_size)
+        outputs = list(self._computed(x, batch_size))
+        if not outputs:
+            raise DataError("There is nothing to reconstruct: the input holds no example.")
+        return np.concatenate(outputs)
+
     def predict_split(self, split: Split, batch_size: int = 256) -> Predictions:
         """Answer for encoded inputs."""
         return self.read(self.outputs(split, batch_size))
@@ -132,6 +215,27 @@ class Model:
         labels = np.empty(len(answered), object)
         labels[:] = [tuple(name for name, p in zip(names, row, strict=True) if p >= 0.5) for row in answered]
         return Predictions(labels, answered, None, names)
+
+    def sample(self, prompt: str = "", length: int = 200, *, temperature: float = 1.0, seed: int = 0) -> str:
+        """What follows a prompt, character by character drawn from the model's own probabilities.
+
+        Args:
+            prompt: what is gone on with; nothing: the beginning of a line.
+            length: characters to draw, at least 1.
+            temperature: 1 draws as the model expects, less is more cautious, 0 takes the most probable every time.
+            seed: the same seed gives the same text.
+
+        Returns:
+            the drawn characters, without the prompt.
+
+        Raises:
+            DataError: for a prompt with characters that the model has never seen.
+            ConfigError: for a model that generates nothing, or an option out of its range.
+        """
+        from lamina.sampling import sample
+
+        network = heads.logits_network(self.network, self.target)
+        return sample(network, self.params, self.state, self.preprocessing, prompt, length, temperature, seed)
 
     def evaluate(self, data: Any, *, seed: int = 0) -> dict[str, Interval]:
         """All metrics of the task on labelled data, each with its 95 % bootstrap interval.

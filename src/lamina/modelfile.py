@@ -112,10 +112,12 @@ def _define_types() -> None:
     """Import what a file may name, whatever it does name: a name is only looked up among the types already defined."""
     from lamina.data import (  # noqa: F401
         array_preprocessing,
+        characters,
         image_preprocessing,
         series_preprocessing,
         series_windows,
         table_preprocessing,
+        text_preprocessing,
     )
 
 

@@ -127,7 +127,7 @@ OPTIONS = {
     "--layer 1": "--layer names the layer.*Give --head too",
     "--out net.py": "net.py is a file",
     "--out pictures": "pictures exists already",
-    "--out pictures --force": "is no run folder",
+    "--out pictures --force": "does not hold a run",
     "--out pictures --resume": "There is no run to resume",
     "--out /proc/lamina": "cannot be written|cannot be made",
 }

@@ -119,7 +119,7 @@ def test_a_folder_is_replaced_only_when_told(convnet: Model, photo: np.ndarray, 
     other = tmp_path / "mine"
     other.mkdir()
     (other / "thesis.txt").write_text("years of work")
-    with pytest.raises(BadInputError, match=r"holds no explain.html"):
+    with pytest.raises(BadInputError, match=r"has no explain.html"):
         write(convnet, photo, other, force=True)
     with pytest.raises(BadInputError, match="is a file"):
         write(convnet, photo, other / "thesis.txt", force=True)

@@ -86,6 +86,13 @@ CASES: list[tuple[lm.Layer, Any]] = [
     (lm.NearestNeighbors(3, 2, 4), (5,)),
     (lm.TimeDistributed(lm.Dense(2)), (5, 4)),
     (lm.Tied(lm.Sequential(lm.Dense(3), lm.Dense(4)), {"1.kernel": "0.kernel.T"}), (4,)),
+    (lm.MaskingNoise(0.3), (4, 5)),
+    (lm.GaussianNoise(0.2), (4, 5)),
+    (lm.ActivityL1(0.1), (4,)),
+    (lm.ActivityKL(0.1, strength=2.0), (4,)),
+    (lm.GaussianCode(0.5), (2, 6)),
+    (lm.Autoencoder(lm.Dense(2), lm.Dense(5), tied=True, noise=lm.MaskingNoise(0.2)), (5,)),
+    (lm.Autoencoder(lm.Sequential(lm.Dense(4), lm.BatchNorm()), lm.Dense(5), variational=True, beta=0.5), (5,)),
 ]
 # Bases, and what test_foreign.py and test_pretrained.py cover.
 NOT_LISTED = {"Activation", "EquinoxLayer", "FlaxLayer", "Function", "Layer", "Pretrained"}

@@ -19,6 +19,7 @@ from lamina.cli.explain import explain
 from lamina.cli.importing import export, import_weights
 from lamina.cli.info import info
 from lamina.cli.predict import predict
+from lamina.cli.sample import sample
 from lamina.cli.summary import summary
 from lamina.cli.terminal import emit_json, note, styled
 from lamina.cli.train import train
@@ -41,6 +42,7 @@ app = typer.Typer(
 _WORK, _EXCHANGE, _LOOK = "From data to answers", "To and from elsewhere", "Look inside"
 app.command(rich_help_panel=_WORK)(train)
 app.command(rich_help_panel=_WORK)(predict)
+app.command(rich_help_panel=_WORK)(sample)
 app.command(rich_help_panel=_WORK)(evaluate)
 app.command(rich_help_panel=_WORK)(describe)
 app.command("import", rich_help_panel=_EXCHANGE)(import_weights)

@@ -19,7 +19,16 @@ if TYPE_CHECKING:
 __all__ = ["describe_data", "describe_network", "describe_results"]
 
 _SHOWN = 12
-_KINDS = {"image": "pictures", "table": "a table", "array": "arrays", "series": "series"}
+_KINDS = {
+    "image": "pictures",
+    "table": "a table",
+    "array": "arrays",
+    "series": "series",
+    "sound": "sounds",
+    "text": "texts",
+    "characters": "one text",
+    "video": "videos",
+}
 
 
 def describe_data(reporter: Reporter, data: Data) -> None:
@@ -27,7 +36,11 @@ def describe_data(reporter: Reporter, data: Data) -> None:
     card, target = data.card, data.target
     asked = {"classify": "classes", "multilabel": "labels"}.get(target.task)
     shown = ", ".join(map(clean, target.names[:_SHOWN])) + (", …" if len(target.names) > _SHOWN else "")
+    if target.answer == "next":
+        asked = "characters to tell what comes next"
     what = f"{len(target.names)} {asked}" if asked else f"the value{'s' if len(target.names) > 1 else ''} {shown}"
+    if target.answer == "input":
+        what = f"to be given back; {len(target.names) or 'no'} classes, from which nothing is learned"
     if target.task == "forecast":
         what = f"the next {len(target.names)} values of {clean(data.card.facts['target'])}"
     reporter.field("data", f"{clean(card.source)}: {_KINDS.get(card.kind, card.kind)}, {what}")
@@ -40,9 +53,15 @@ def describe_data(reporter: Reporter, data: Data) -> None:
         rows.append([part, f"{described['examples']:,}", shown + (", …" if len(counts) > _SHOWN else "")])
     reporter.field("", "\n".join(aligned(rows, right=(1,))))
     shape = getattr(data.preprocessing.input_spec(), "shape", None)
-    if shape is not None:
+    if card.kind in ("text", "characters"):
+        reporter.field("input", f"{card.facts['read']}; {card.facts['unknown']} unknown")
+        if "why" in card.facts:
+            reporter.field("", card.facts["why"])
+    elif shape is not None:
         reporter.field("input", f"{' × '.join(map(str, shape))} numbers an example")
-    reporter.field("split", card.split_rule)
+    if card.facts.get("notes"):
+        reporter.field("note", "\n".join(map(clean, card.facts["notes"])))
+    reporter.field("split", clean(card.split_rule))
     repeated = card.duplicates.get("within", 0)
     if repeated:
         reporter.field("copies", f"{repeated:,} exact duplicates")
@@ -108,6 +127,9 @@ def describe_results(reporter: Reporter, run: Run) -> None:
     reporter.field("model", f"{run.folder / 'model.lamina'}  ({which}{run.seconds:.1f} s in all)")
     if (run.folder / "report.html").exists():
         reporter.field("report", str(run.folder / "report.html"))
+    if run.model.target.answer == "next":
+        reporter.field("next", f"lamina sample {shlex.quote(str(run.folder))} --prompt TEXT")
+        return
     reporter.field("next", f"lamina predict {shlex.quote(str(run.folder / 'model.lamina'))} FILE")
 
 

@@ -38,8 +38,9 @@ def describe(
     outputs.new_file(path, force=force, endings=outputs.TABLES)
     reporter = Reporter()
     trained = open_model(model)
-    from lamina.transfer import Describer, descriptor_network
+    from lamina.transfer import Describer, body_of, descriptor_network
 
+    trained = body_of(trained)
     describer = Describer(trained, descriptor_network(trained, layer))
     given = trained.preprocessing.gather(inputs)
     failed: dict[int, str] = {}

@@ -7,8 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from lamina.cli import folders, options
+from lamina.cli.against import compared
+from lamina.cli.against import lines as against_lines
 from lamina.cli.models import open_model
 from lamina.cli.terminal import Reporter, aligned, clean, emit_json, metric_number
+from lamina.errors import ConfigError
 
 if TYPE_CHECKING:
     from lamina.metrics import Interval
@@ -24,6 +28,14 @@ def evaluate(
     data: Annotated[
         str, typer.Argument(metavar="DATA", help="Labelled data of the kind that the model was trained on.")
     ],
+    against: Annotated[
+        str | None,
+        typer.Option("--against", metavar="pca", help="An auto-encoder beside PCA and logistic PCA of its code size."),
+    ] = None,
+    out: Annotated[
+        str | None, typer.Option("--out", metavar="DIR", help="For --against: a folder for the page and its pictures.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace what is in the folder that --out names.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, for scripts.")] = False,
 ) -> None:
     """Measure a trained model: all metrics, each with its 95 % interval.
@@ -31,7 +43,14 @@ def evaluate(
     Where the data has a test part, as a built-in set has, that is taken; otherwise everything.
 
     [bold]lamina evaluate runs/photos more_photos/[/bold]
+    [bold]lamina evaluate runs/mnist mnist --against pca --out comparison/[/bold]
     """
+    if against is not None:
+        options.one_of("--against", against, ("pca",))
+    elif out is not None or force:
+        raise ConfigError("--out and --force are for --against pca, which writes a page.", "Leave them out.")
+    if out is not None:
+        folders.check_page(out, force=force)
     import numpy as np
 
     from lamina.data import load_split
@@ -39,6 +58,7 @@ def evaluate(
 
     reporter = Reporter()
     trained = open_model(model)
+    comparison = None if against is None else compared(trained, data)
     split, card = load_split(data, trained.preprocessing, trained.target)
     for warning in card.warnings:
         reporter.warn(warning)
@@ -61,13 +81,20 @@ def evaluate(
         }
         if confusion is not None:
             result["confusion"] = confusion
+        if comparison is not None:
+            result["against"] = comparison.to_json()
+            result["page"] = None if out is None else str(comparison.write(out))
         emit_json(result)
         return
     lines = [f"{len(split):,} examples of {clean(card.source)}. {card.split_rule}", ""]
     lines += aligned([["", "value", "95 % interval"], *metric_rows(metrics)], right=(1,))
     if confusion is not None and len(names) <= _SHOWN_CLASSES:
         lines += ["", "Truth in rows, prediction in columns:", *_confusion_lines(names, confusion)]
+    if comparison is not None:
+        lines += ["", *against_lines(comparison)]
     print("\n".join(lines))  # noqa: T201
+    if comparison is not None and out is not None:
+        reporter.field("page", str(comparison.write(out)))
 
 
 def metric_rows(metrics: dict[str, Interval]) -> list[list[str]]:

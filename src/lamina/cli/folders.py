@@ -10,7 +10,9 @@ from pathlib import Path
 
 from lamina.errors import BadInputError
 
-__all__ = ["check_folder", "new_folder", "run_folder"]
+__all__ = ["check_folder", "check_page", "new_folder", "run_folder"]
+
+_PAGE = "comparison.html"
 
 
 def check_folder(out: str | None, source: str, *, force: bool, resume: bool) -> None:
@@ -25,6 +27,18 @@ def check_folder(out: str | None, source: str, *, force: bool, resume: bool) -> 
         raise BadInputError("--force replaces the run that --out names.", "Name it, or leave --force out.")
     else:
         prepare_folder(new_folder("runs", source))
+
+
+def check_page(out: str, *, force: bool) -> None:
+    """Refuse, before anything is computed, a folder for a page that cannot be used. Makes nothing."""
+    from lamina.train.folder import prepare_folder
+
+    folder = Path(out)
+    if force and (folder / _PAGE).is_file():
+        return
+    if force and folder.is_dir() and any(folder.iterdir()):
+        raise BadInputError(f"{folder} holds no {_PAGE}, so --force does not write over it.", "Choose another --out.")
+    prepare_folder(folder)
 
 
 @contextmanager

@@ -16,8 +16,9 @@ from lamina.errors import BadInputError, ConfigError, LaminaError, nearest
 if TYPE_CHECKING:
     from lamina.data import Data
     from lamina.layers import Layer
+    from lamina.train.recipes import Recipe
 
-__all__ = ["open_network"]
+__all__ = ["choose_autoencoder", "open_network"]
 
 
 def open_network(arch: str) -> Callable[[Data], Layer]:
@@ -48,6 +49,30 @@ def open_network(arch: str) -> Callable[[Data], Layer]:
             nearest(arch, [*ARCHITECTURES, *names, "auto"]) + " It may also be a file of yours, FILE.py or FILE.json.",
         )
     return lambda data: zoo.build(arch, classes=data.target.units)
+
+
+def choose_autoencoder(arch: str, code: int | None) -> Callable[[Data], Recipe]:
+    """The maker of the auto-encoder that was named, with its recipe.
+
+    Args:
+        arch: "auto" or the name of one; a file of the user's has a recipe, too.
+        code: units of the code, where they were asked for.
+
+    Raises:
+        ConfigError: for an unknown name, and a code's size that a file says itself.
+    """
+    from lamina.train.recipe_autoencoder import ARCHITECTURES, autoencoder
+
+    if Path(arch).suffix in (".py", ".json"):
+        if code is not None:
+            raise ConfigError("--code is for the auto-encoders that Lamina makes; a file says it itself.")
+        return autoencoder
+    if arch not in (*ARCHITECTURES, "auto"):
+        raise ConfigError(
+            f"Unknown auto-encoder {arch!r}.",
+            nearest(arch, [*ARCHITECTURES, "auto"]) + " It may also be a file of yours, FILE.py or FILE.json.",
+        )
+    return lambda data: autoencoder(data, code, arch)
 
 
 def _existing(path: Path) -> Path:

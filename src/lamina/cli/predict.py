@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lamina.cli import outputs
+from lamina.cli import outputs, reconstruct
 from lamina.cli.models import open_model
 from lamina.cli.terminal import Reporter, aligned, clean, emit_json, metric_number, percent
 from lamina.errors import ConfigError, DataError, nearest
@@ -57,7 +57,10 @@ def predict(
     for warning in given.warnings:
         reporter.warn(warning)
     skipped = list(given.skipped)
-    answers = _answers(trained, given, batch_size, top, contains, skipped)
+    if trained.target.answer == "input":
+        answers = reconstruct.reconstructed(trained, given, batch_size, skipped)
+    else:
+        answers = _answers(trained, given, batch_size, top, contains, skipped)
     if out is None and not as_json:
         for line in _lines(answers, given.names, trained, top):
             print(line)  # noqa: T201
@@ -72,8 +75,9 @@ def predict(
 
 
 def _check_class(model: Model, name: str) -> None:
-    if model.target.answer == "values":
-        raise ConfigError("This model predicts values, not classes.", "Leave --contains out.")
+    if model.target.answer in ("values", "input"):
+        gives = "predicts values, not classes" if model.target.answer == "values" else "gives its input back"
+        raise ConfigError(f"This model {gives}.", "Leave --contains out.")
     if name not in model.target.names:
         raise ConfigError(f"The model knows no class {name!r}.", nearest(name, model.target.names))
 
@@ -142,7 +146,7 @@ def _lines(answers: Iterator[dict[str, Any]], names: Sequence[str], model: Model
             yield from aligned(rows, right=(1,))
         return
     name_width = max((cell_len(clean(name)) for name in names), default=0)
-    label_width = max(cell_len(clean(name)) for name in model.target.names)
+    label_width = max((cell_len(clean(name)) for name in model.target.names), default=0)
 
     def padded(text: str, width: int) -> str:
         text = clean(text)
@@ -150,8 +154,12 @@ def _lines(answers: Iterator[dict[str, Any]], names: Sequence[str], model: Model
 
     if model.target.answer == "values" and len(model.target.names) > 1:
         yield padded("", name_width) + "  " + "  ".join(f"{clean(name):>12}" for name in model.target.names)
+    if model.target.answer == "input":
+        yield padded("", name_width) + "  squared error, code"
     for answer in answers:
-        if "values" in answer:
+        if "squared_error" in answer:
+            cells = reconstruct.shown(answer)
+        elif "values" in answer:
             cells = [f"{metric_number(value):>{max(12, cell_len(clean(n)))}}" for n, value in answer["values"].items()]
         elif "value" in answer:
             cells = [f"{metric_number(answer['value']):>12}"]
@@ -168,7 +176,9 @@ def _lines(answers: Iterator[dict[str, Any]], names: Sequence[str], model: Model
 def _write(path: Path, answers: list[dict[str, Any]], model: Model) -> None:
     """The answers as a table, written whole or not at all."""
     columns: dict[str, list[Any]] = {"input": [answer["input"] for answer in answers]}
-    if model.target.task == "forecast":
+    if model.target.answer == "input":
+        columns |= reconstruct.columns(answers)
+    elif model.target.task == "forecast":
         columns = {
             "input": [answer["input"] for answer in answers for _ in answer["times"]],
             "time": [time for answer in answers for time in answer["times"]],

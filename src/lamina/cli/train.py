@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
 __all__ = ["train"]
 
 _DATA, _NETWORK, _TRAINING, _RUN = "Data", "Network", "Training", "Run"
-_TASKS = ("auto", "classify", "multilabel", "regress", "forecast")
+_TASKS = ("auto", "classify", "multilabel", "regress", "forecast", "autoencode", "generate")
+_TOKENS = ("auto", "words", "characters")
 _SCALES = ("auto", "minmax", "standard", "none")
 _HEADS = ("knn", "svm", "logistic", "linear")
 
@@ -34,8 +36,9 @@ def train(
         str,
         typer.Argument(
             metavar="DATA",
-            help="A folder with a sub-folder of pictures for each class; a .csv or .parquet table, or a .csv of "
-            "picture paths; an .npz file; a .ts file of series; a built-in set: digits, mnist, fashion-mnist.",
+            help="A folder with a sub-folder of pictures, sounds, videos or .txt for each class; a .csv or .parquet table, "
+            "or a .csv of picture paths; a .ts file of series; one .txt to learn to go on with; an .npz file; a built-in "
+            "set: digits, mnist, fashion-mnist.",
         ),
     ],
     target: Annotated[
@@ -51,6 +54,16 @@ def train(
         str | None,
         typer.Option(
             "--test", metavar="DATA", help="Measure on this instead of on a part of DATA.", rich_help_panel=_DATA
+        ),
+    ] = None,
+    group: Annotated[
+        str | None,
+        typer.Option(
+            "--group",
+            metavar="PATTERN",
+            help="Files in whose names this regular expression finds the same stay on one side of the split: "
+            "'_([a-z]+)_' for the speaker of 3_theo_12.wav.",
+            rich_help_panel=_DATA,
         ),
     ] = None,
     task: Annotated[
@@ -80,6 +93,19 @@ def train(
         int | None,
         typer.Option("--window", min=1, metavar="N", help="Of a forecast: steps it looks back.", rich_help_panel=_DATA),
     ] = None,
+    text: Annotated[
+        str | None,
+        typer.Option("--text", metavar="COLUMN", help="The column of texts to learn from.", rich_help_panel=_DATA),
+    ] = None,
+    tokens: Annotated[
+        str,
+        typer.Option(
+            "--tokens",
+            metavar="|".join(_TOKENS),
+            help="What texts are read by; told from the texts.",
+            rich_help_panel=_DATA,
+        ),
+    ] = "auto",
     arch: Annotated[
         str,
         typer.Option(
@@ -112,6 +138,12 @@ def train(
     layer: Annotated[
         str | None,
         typer.Option("--layer", metavar="PATH", help="For --head: the layer that describes.", rich_help_panel=_NETWORK),
+    ] = None,
+    code: Annotated[
+        int | None,
+        typer.Option(
+            "--code", min=1, metavar="N", help="For --task autoencode: units of the code.", rich_help_panel=_NETWORK
+        ),
     ] = None,
     epochs: Annotated[
         int | None,
@@ -226,13 +258,18 @@ def train(
 
     [bold]lamina train photos/[/bold]
     [bold]lamina train table.csv --target price --time 5m[/bold]
+    [bold]lamina train sounds/ --group '_([a-z]+)_'[/bold]
     [bold]lamina train photos/ --from auto[/bold]
+    [bold]lamina train photos/ --task autoencode --code 30[/bold]
     [bold]lamina train sales.csv --task forecast --target sold --horizon 12[/bold]
+    [bold]lamina train reviews.csv --text text --target label[/bold]
+    [bold]lamina train book.txt --task generate[/bold]
     [bold]lamina train digits --arch my_network.py --lr 0.01,0.003,0.001[/bold]
     """
     reporter = Reporter(quiet)
     options.one_of("--task", task, _TASKS)
     options.one_of("--scale", scale, _SCALES)
+    options.one_of("--tokens", tokens, _TOKENS)
     options.one_of("--precision", precision, ("f32", "bf16"))
     seconds = None if time is None else options.parse_time(time)
     pixels = None if size is None else options.parse_size(size)
@@ -244,13 +281,14 @@ def train(
     steps |= {"--schedule": schedule, "--loss": loss, "--patience": patience, "--resume": resume or None}
     steps |= {"--remat": remat or None}
     _check_transfer(start, head, layer, {"--scale": None if scale == "auto" else scale}, steps)
+    _check_autoencoder(task, code, start, head)
     if head is not None:
         start = start or "auto"
     if device is not None:
         options.use_device(device)
 
     from lamina import losses, optim
-    from lamina.cli.network import open_network
+    from lamina.cli.network import choose_autoencoder, open_network
     from lamina.cli.pretrained import few_photographs, open_pretrained
     from lamina.data import load
     from lamina.data.sources import identify
@@ -263,7 +301,10 @@ def train(
     chosen = None if optimizer is None else optim.resolve(optimizer)
     if schedule is not None:
         optim.resolve_schedule(schedule)
-    make = None if arch == "auto" or start is not None else open_network(arch)
+    own = Path(arch).suffix in (".py", ".json")
+    choose_own = choose_autoencoder(arch, code) if task == "autoencode" else choose
+    named = arch != "auto" and start is None and (own or task != "autoencode")
+    make = open_network(arch) if named else None
     check_folder(out, source, force=force, resume=resume)
 
     column: Any = None if not target else target[0] if len(target) == 1 else tuple(target)
@@ -272,11 +313,12 @@ def train(
     command = shlex.join(["lamina", *context.obj])
     wanted: dict[str, Any] = {"target": column, "task": task, "scale": scale, "seed": seed, "test": test}
     wanted |= {"time_column": time_column, "horizon": horizon, "window": window}
+    wanted |= {"text": text, "tokens": tokens, "group": group}
     if start is None:
         data = load(source, size=pixels, **wanted)
         describe_data(reporter, data)
-        recipe = choose(data)
-        few = few_photographs(data) if make is None else ""
+        recipe = choose_own(data)
+        few = few_photographs(data) if make is None and task != "autoencode" else ""
         if few:
             reporter.field("advice", few)
         network: Layer | Recipe = recipe if make is None else make(data)
@@ -303,7 +345,7 @@ def train(
         "epochs": epochs if epochs is not None else recipe.epochs,
         "batch_size": batch if batch is not None else recipe.batch_size,
         "patience": patience if patience is not None else recipe.patience,
-        "augmentation": "auto",
+        "augmentation": None if task == "autoencode" else "auto",
     }
     found = None
     if lr == "find":
@@ -347,6 +389,18 @@ def _check_transfer(
         options.none_of("--from and --head, which keep the network's own scaling", scaling)
 
 
+def _check_autoencoder(task: str, code: int | None, start: str | None, head: str | None) -> None:
+    """Refuse options that do not go with an auto-encoder, and those that only go with one."""
+    if task != "autoencode":
+        if code is not None:
+            raise ConfigError("--code is the size of an auto-encoder's code.", "Give --task autoencode too.")
+    elif start is not None or head is not None:
+        raise ConfigError(
+            "--task autoencode trains a network from the beginning, without --from and --head.",
+            "An auto-encoder's body goes on to learn classes: lamina train DATA --from autoencoder.lamina.",
+        )
+
+
 def _tell(reporter: Reporter, run: Run, data: Data, as_json: bool) -> None:
     describe_results(reporter, run)
     if as_json:
@@ -362,7 +416,7 @@ def _as_json(run: Run, data: Data, warnings: list[str]) -> dict[str, Any]:
         "model": str(run.folder / "model.lamina"),
         "report": str(report) if report.exists() else None,
         "task": data.target.task,
-        "classes": [] if data.target.answer == "values" else list(data.target.names),
+        "classes": list(data.target.names) if data.target.answer in ("class", "labels") else [],
         "status": run.status,
         "epochs": len(run.history),
         "best_epoch": run.best_epoch,

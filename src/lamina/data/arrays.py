@@ -14,7 +14,15 @@ from lamina.data.splits import digest, divide, fill_card, find_duplicates
 from lamina.data.targets import check_task, encode_labels, fit_target, guess_task, normal_labels
 from lamina.errors import DataError
 
-__all__ = ["RowNames", "duplicate_groups", "load_array_split", "load_arrays"]
+__all__ = [
+    "RowNames",
+    "array_card",
+    "duplicate_groups",
+    "encode_pictures",
+    "fit_preprocessing",
+    "load_array_split",
+    "load_arrays",
+]
 
 Parts = Mapping[str, tuple[Any, Any]]
 _PARTS = ("train", "validation", "test")
@@ -91,8 +99,8 @@ def load_arrays(
     target = fit_target(labels[origin][training], task, what) if task == "regress" else found
     encode: Callable[[np.ndarray], Any]
     if preprocessing is None:
-        preprocessing = _fit(examples[origin][training], scale)
-        encode = functools.partial(_encode, preprocessing)
+        preprocessing = fit_preprocessing(examples[origin][training], scale)
+        encode = functools.partial(encode_pictures, preprocessing)
     else:
         encode = preprocessing.encode  # which scales pictures of another size
     splits = {
@@ -103,9 +111,7 @@ def load_arrays(
         )
         for part, (origin, indices) in chosen.items()
     }
-    x = examples["train"]
-    facts = {"shape": list(x.shape[1:]), "dtype": str(x.dtype), "range": [float(x.min()), float(x.max())]}
-    card = DataCard(source, preprocessing.kind, split_rule=rule, facts=facts, warnings=_warnings(x))
+    card = array_card(examples["train"], source, preprocessing.kind, rule)
     repeats = {part: groups[origin][indices] for part, (origin, indices) in chosen.items()}
     fill_card(card, splits, repeats, target.names if task != "regress" else ())
     return Data(splits["train"], splits["validation"], splits.get("test"), preprocessing, target, card)
@@ -125,7 +131,9 @@ def load_array_split(
     if labels.ndim == 2 and labels.shape[1] != target.units:
         raise DataError(f"The target of {source} has {labels.shape[1]} columns; the model gives {target.units}.")
     split = ArraySplit(
-        _encode(preprocessing, x), encode_labels(target, labels), RowNames(" and ".join(wanted), np.arange(len(x)))
+        encode_pictures(preprocessing, x),
+        encode_labels(target, labels),
+        RowNames(" and ".join(wanted), np.arange(len(x))),
     )
     card = DataCard(source, preprocessing.kind, split_rule=f"All examples of the {' and '.join(wanted)} part.")
     fill_card(card, {"test": split}, duplicate_groups({"test": x}), names)
@@ -164,6 +172,12 @@ def duplicate_groups(examples: Mapping[str, np.ndarray]) -> dict[str, np.ndarray
     return dict(zip(examples, np.split(find_duplicates(digests), borders), strict=True))
 
 
+def array_card(x: np.ndarray, source: str, kind: str, rule: str) -> DataCard:
+    """A card with what is to be said of training examples themselves."""
+    facts = {"shape": list(x.shape[1:]), "dtype": str(x.dtype), "range": [float(x.min()), float(x.max())]}
+    return DataCard(source, kind, split_rule=rule, facts=facts, warnings=_warnings(x))
+
+
 def _warnings(x: np.ndarray) -> list[str]:
     if x.ndim == 4 and x.shape[1] in (1, 3) and x.shape[3] not in (1, 3):
         return [
@@ -181,7 +195,8 @@ def _channels(x: np.ndarray) -> int | None:
     return channels if channels in (1, 3) else None
 
 
-def _fit(x: np.ndarray, scale: str) -> Preprocessing:
+def fit_preprocessing(x: np.ndarray, scale: str) -> Preprocessing:
+    """The preprocessing of training examples: that of pictures where they are such, else that of arrays."""
     channels = _channels(x)
     if channels is None:
         return fit_scale(x, scale)
@@ -209,7 +224,8 @@ def _moments(pixels: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
     return tuple(means), tuple(stds)
 
 
-def _encode(preprocessing: Preprocessing, x: np.ndarray) -> Any:
+def encode_pictures(preprocessing: Preprocessing, x: np.ndarray) -> Any:
+    """Examples as the preprocessing takes them; pictures must have its size, and are not scaled to it."""
     if preprocessing.kind == "array":
         return preprocessing.encode(x)
     shape = preprocessing.input_spec().shape

@@ -14,6 +14,7 @@ from lamina.errors import DataError
 from lamina.layers.base import Spec
 
 __all__ = [
+    "Answer",
     "ArraySplit",
     "ClassTarget",
     "Data",

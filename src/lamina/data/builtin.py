@@ -14,7 +14,7 @@ from lamina.data.idx import find_idx, read_idx_folder
 from lamina.data.splits import divide
 from lamina.errors import DataError
 
-__all__ = ["BUILTIN", "load_builtin", "load_builtin_split", "usual_places"]
+__all__ = ["BUILTIN", "builtin_parts", "load_builtin", "load_builtin_split", "usual_places"]
 
 _SEED = 0  # of the parts that are split off: fixed, so that scores of different runs compare
 _DIGITS = tuple("0123456789")
@@ -42,16 +42,26 @@ def load_builtin(
     Raises:
         DataError: when its files are in none of `usual_places`.
     """
-    parts, rule = _fixed(_read(name))
-    data = load_arrays(parts, source=name, task=task, scale=scale, classes=_CLASSES[name], preprocessing=preprocessing)
+    parts, names, rule = builtin_parts(name)
+    data = load_arrays(parts, source=name, task=task, scale=scale, classes=names, preprocessing=preprocessing)
     data.card.split_rule = f"The fixed split of {name}, whatever the seed. {rule}"
     return data
 
 
 def load_builtin_split(name: str, preprocessing: Preprocessing, target: Target) -> tuple[ArraySplit, DataCard]:
     """The test part of a built-in data set, as a trained model takes it."""
-    parts, _ = _fixed(_read(name))
+    parts, _, _ = builtin_parts(name)
     return load_array_split(parts, preprocessing, target, source=name)
+
+
+def builtin_parts(name: str) -> tuple[Parts, tuple[str, ...], str]:
+    """The parts of a built-in data set, the names of its classes, and a sentence on how it was split.
+
+    Raises:
+        DataError: when its files are in none of `usual_places`.
+    """
+    parts, rule = _fixed(_read(name))
+    return parts, _CLASSES[name], rule
 
 
 def usual_places(name: str) -> list[Path]:

@@ -11,7 +11,7 @@ import re
 import struct
 import zlib
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -47,18 +47,23 @@ def find_idx(folder: Path) -> dict[str, Path]:
     return found
 
 
-def read_idx_folder(folder: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+def read_idx_folder(folder: Path, *, labelled: bool = True) -> dict[str, tuple[np.ndarray, Any]]:
     """The parts of a folder of IDX files: {"train": (images, labels)} and "test" where it is there.
+
+    Args:
+        labelled: whether labels must be there; where they need not be and are not, None is in their place.
 
     Raises:
         DataError: for a part that is missing, or a file that is not whole.
     """
     found = find_idx(folder)
-    parts: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+    parts: dict[str, tuple[np.ndarray, Any]] = {}
     for part in ("train", "test"):
         pair = [found.get(f"{part}-{what}") for what in ("images", "labels")]
         if pair[0] is not None and pair[1] is not None:
             parts[part] = (read_idx(pair[0]), read_idx(pair[1]))
+        elif pair[0] is not None and not labelled:
+            parts[part] = (read_idx(pair[0]), None)
         elif part == "train" or any(pair):
             missing = " and ".join(
                 f"{part}-{what}-idx{rank}-ubyte"

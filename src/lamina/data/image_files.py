@@ -23,8 +23,12 @@ __all__ = [
     "Listing",
     "Paths",
     "file_groups",
+    "folders_and_files",
     "free_memory",
+    "given_parts",
     "list_folder",
+    "list_pictures",
+    "sorts_by_class",
     "walk",
 ]
 
@@ -179,26 +183,30 @@ def walk(folder: str, skip: Callable[[str, str], object], inside: str = "") -> I
     return below(inside)
 
 
-def list_folder(folder: str | os.PathLike[str]) -> Listing:
-    """The pictures of a folder with one sub-folder a class, or of its ``train/``, ``val/`` and ``test/``.
+def list_folder(folder: str | os.PathLike[str], what: str = "pictures") -> Listing:
+    """The files of a folder with one sub-folder a class, or of its ``train/``, ``val/`` and ``test/``.
 
     ``train/`` (beside which ``val/``, ``valid/``, ``validation/`` and ``test/`` are recognised) counts as a part and
     not as a class where it holds sub-folders; without it the others do where nothing else is there.
+
+    Args:
+        folder: its path.
+        what: the files are expected to be, in messages.
 
     Raises:
         DataError: where there is no such folder, nothing in it, no sub-folders or no files in them, or a class of
             ``val/`` or ``test/`` that ``train/`` lacks.
     """
     root = os.fspath(folder)
-    folders, loose = _entries(root)
+    folders, loose = folders_and_files(root)
     if not folders and not loose:
-        raise DataError(f"The folder {root} is empty.", "Expected one sub-folder of pictures for each class.")
+        raise DataError(f"The folder {root} is empty.", f"Expected one sub-folder of {what} for each class.")
     if not folders:
         raise DataError(
             f"The folder {root} has files but no sub-folders.",
-            "Expected one sub-folder of pictures for each class, named after it: photos/cat, photos/dog.",
+            f"Expected one sub-folder of {what} for each class, named after it: {what}/cat, {what}/dog.",
         )
-    roots = _parts(root, folders)
+    roots = given_parts(root, folders)
     warnings = []
     if roots and len(roots) < len(folders):
         others = [name for name in folders if name not in roots]
@@ -207,7 +215,7 @@ def list_folder(folder: str | os.PathLike[str]) -> Listing:
         )
     classes: dict[str, set[str]] = {}  # of each part's folder
     for name in roots or {"": TRAIN}:
-        classes[name], more = _entries(os.path.join(root, name))
+        classes[name], more = folders_and_files(os.path.join(root, name))
         loose += more if roots else []
     strays = sum(os.path.splitext(name)[1].lower() in EXTENSIONS for name in loose)
     if strays:
@@ -227,7 +235,7 @@ def list_folder(folder: str | os.PathLike[str]) -> Listing:
 
     files = Files.pack(root, found())
     if not len(files):
-        raise DataError(f"No pictures were found in the sub-folders of {root}.")
+        raise DataError(f"No {what} were found in the sub-folders of {root}.")
     names = _classes(root, labels, parts)
     known = {name: index for index, name in enumerate(names)}
     empty = sorted(set().union(*classes.values()) - set(labels))
@@ -239,10 +247,52 @@ def list_folder(folder: str | os.PathLike[str]) -> Listing:
     )
 
 
-def _parts(root: str, folders: set[str]) -> dict[str, int]:
+def sorts_by_class(folder: str | os.PathLike[str]) -> bool:
+    """Whether a folder, or its ``train/``, holds sub-folders, one a class, and no pictures beside them."""
+    root = os.fspath(folder)
+    folders, loose = folders_and_files(root)
+    training = next((name for name in sorted(folders) if _PARTS.get(name.lower()) == TRAIN), None)
+    if training is not None and not any(map(_is_picture, loose)):
+        folders, loose = folders_and_files(os.path.join(root, training))
+    return bool(folders) and not any(map(_is_picture, loose))
+
+
+def list_pictures(folder: str | os.PathLike[str]) -> Listing:
+    """The pictures of a folder at any depth, without labels; ``train/``, ``val/`` and ``test/`` count as parts.
+
+    Raises:
+        DataError: where there is no such folder, or no picture in it.
+    """
+    root = os.fspath(folder)
+    folders, loose = folders_and_files(root)
+    roots = {name: _PARTS[name.lower()] for name in sorted(folders) if name.lower() in _PARTS}
+    if TRAIN not in roots.values() or any(map(_is_picture, loose)):
+        roots = {"": TRAIN}
+    skipped: list[tuple[str, str]] = []
+    parts: list[int] = []
+
+    def found() -> Iterator[tuple[str, int]]:
+        for name, part in roots.items():
+            for file, size in walk(root, lambda *what: skipped.append(what), name):
+                if _is_picture(file):
+                    parts.append(part)
+                    yield file, size
+
+    files = Files.pack(root, found())
+    if not len(files):
+        raise DataError(f"There are no pictures in {root}.")
+    labels, given = np.zeros(len(files), np.int32), frozenset(roots.values() if "" not in roots else ())
+    return Listing(root, files, labels, np.asarray(parts, np.int8), given, (), skipped)
+
+
+def _is_picture(name: str) -> bool:
+    return os.path.splitext(name)[1].lower() in EXTENSIONS
+
+
+def given_parts(root: str, folders: set[str]) -> dict[str, int]:
     """The sub-folders that are parts of a given split; none where the sub-folders are classes."""
     roots = {name: _PARTS[name.lower()] for name in sorted(folders) if name.lower() in _PARTS}
-    deep = {name for name in roots if _entries(os.path.join(root, name))[0]}
+    deep = {name for name in roots if folders_and_files(os.path.join(root, name))[0]}
     return roots if any(roots[name] == TRAIN for name in deep) or deep == folders else {}
 
 
@@ -259,7 +309,7 @@ def _classes(root: str, labels: list[str], parts: list[int]) -> list[str]:
     return names
 
 
-def _entries(folder: str) -> tuple[set[str], list[str]]:
+def folders_and_files(folder: str) -> tuple[set[str], list[str]]:
     """Names of the sub-folders and of the files of a folder that are not hidden."""
     folders, files = set(), []
     try:

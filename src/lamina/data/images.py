@@ -13,6 +13,7 @@ import numpy as np
 
 from lamina.data.base import ArraySplit, ClassTarget, Data, DataCard, MultiLabelTarget, Split, Target
 from lamina.data.decode import UnreadableError, decode_many, parallel, read_header
+from lamina.data.groups import across_warning, named_groups
 from lamina.data.image_files import TEST, TRAIN, VALIDATION, Listing, file_groups, free_memory, list_folder
 from lamina.data.image_list import list_csv
 from lamina.data.image_preprocessing import ImagePreprocessing, check_scale, fit_pixels
@@ -20,7 +21,15 @@ from lamina.data.image_split import ImageFileSplit
 from lamina.data.splits import digest, divide, fill_card, find_duplicates
 from lamina.errors import ConfigError, DataError, nearest
 
-__all__ = ["ImagePreprocessing", "choose_size", "load_image_folder", "load_image_list", "load_image_split"]
+__all__ = [
+    "ImagePreprocessing",
+    "choose_size",
+    "load_image_folder",
+    "load_image_list",
+    "load_image_split",
+    "load_listed",
+    "load_listed_split",
+]
 
 _PARTS = {"train": TRAIN, "validation": VALIDATION, "test": TEST}
 _ALL_HEADERS = 50_000  # pictures; of more, a sample is looked at before training
@@ -59,6 +68,7 @@ def load_image_folder(
     scale: str = "auto",
     seed: int = 0,
     size: int | tuple[int, int] | None = None,
+    group: str | None = None,
     memory: int | None = None,
     preprocessing: ImagePreprocessing | None = None,
 ) -> Data:
@@ -74,6 +84,7 @@ def load_image_folder(
             split; "minmax": 0…255 to 0…1; "none": 0…255 as they are.
         seed: of the splits and samples.
         size: of the network's input in pixels, a side or (height, width); by default `choose_size`.
+        group: pictures whose names agree in this pattern stay on one side of the split; see `named_groups`.
         memory: bytes that decoded pictures may take; above it they are decoded while training. By default a quarter
             of the free memory.
         preprocessing: a trained model's, in place of one of these pictures' own; ``scale`` and ``size`` say nothing
@@ -83,7 +94,8 @@ def load_image_folder(
         DataError: no such folder, an empty one, no pictures, one class only, a class with one picture, more than half
             of the pictures unreadable, a class in ``test/`` that ``train/`` lacks.
     """
-    return _load(list_folder(folder), False, scale, seed, size, memory, preprocessing)
+    listing = list_folder(folder)
+    return load_listed(listing, ClassTarget(listing.names), scale, seed, size, group, memory, preprocessing)
 
 
 def load_image_list(
@@ -93,6 +105,7 @@ def load_image_list(
     scale: str = "auto",
     seed: int = 0,
     size: int | tuple[int, int] | None = None,
+    group: str | None = None,
     memory: int | None = None,
     preprocessing: ImagePreprocessing | None = None,
 ) -> Data:
@@ -108,7 +121,8 @@ def load_image_list(
         DataError: as `load_image_folder`; no column of pictures, no such target.
     """
     listing, several = list_csv(source, target)
-    return _load(listing, several, scale, seed, size, memory, preprocessing)
+    asked = MultiLabelTarget(listing.names) if several else ClassTarget(listing.names)
+    return load_listed(listing, asked, scale, seed, size, group, memory, preprocessing)
 
 
 def load_image_split(
@@ -142,6 +156,13 @@ def load_image_split(
             raise DataError(f"The model knows no class {unknown[0]!r} of {source}.", nearest(unknown[0], target.names))
         places = np.asarray([target.names.index(name) for name in listing.names], np.int32)
         listing.labels, listing.names = places[listing.labels], target.names
+    return load_listed_split(listing, preprocessing, memory)
+
+
+def load_listed_split(
+    listing: Listing, preprocessing: ImagePreprocessing, memory: int | None = None
+) -> tuple[Split, DataCard]:
+    """The test part of listed pictures where one is given, else all of them, as a trained model takes them."""
     tested = TEST in listing.given
     if tested:
         listing.keep(np.flatnonzero(listing.parts == TEST))
@@ -156,16 +177,23 @@ def load_image_split(
     return split, card
 
 
-def _load(
+def load_listed(
     listing: Listing,
-    several: bool,
+    target: Target,
     scale: str,
     seed: int,
     size: int | tuple[int, int] | None,
-    memory: int | None,
-    preprocessing: ImagePreprocessing | None,
+    group: str | None = None,
+    memory: int | None = None,
+    preprocessing: ImagePreprocessing | None = None,
 ) -> Data:
+    """Data from listed pictures; the options are those of `load_image_folder`.
+
+    Args:
+        target: of these labels.
+    """
     check_scale(scale)
+    several = isinstance(target, MultiLabelTarget)
     if TRAIN not in listing.parts:
         raise DataError(f"{listing.source} has no training part.", "Expected train/ beside the other parts.")
     random = np.random.default_rng(seed)
@@ -178,12 +206,18 @@ def _load(
         grey = all(mode in _GREY or mode.startswith("I") for mode in facts["modes"])
         shape = (height, width, 1 if grey else 3)
     pixels = _decode_all(listing, shape, memory)
-    _check_classes(listing, several)
+    if target.answer != "input":
+        _check_classes(listing, several)
     groups = _groups(listing, pixels)
     members = {name: np.flatnonzero(listing.parts == part) for name, part in _PARTS.items()}
     given = {name: listing.labels[indices] for name, indices in members.items() if name == "train" or len(indices)}
-    chosen, rule = divide(given, groups[members["train"]], seed, stratify=not several, repeats=False)
+    whole = None if group is None else named_groups(listing.files, group)
+    own = None if whole is None else whole.take(members["train"])
+    by_class = not several and bool(target.names)
+    chosen, rule = divide(given, groups[members["train"]], seed, stratify=by_class, repeats=False, whole=own)
     parts = {name: members[origin][indices] for name, (origin, indices) in chosen.items()}
+    if whole is not None:
+        listing.warnings += across_warning(whole, parts)
     if preprocessing is None:
         measured = _sample(listing, pixels, parts["train"], shape, random)
         alike = pixels is None or np.all(pixels == pixels[..., :1])
@@ -196,7 +230,6 @@ def _load(
     splits: dict[str, Split] = {name: _split(listing, pixels, indices, shape) for name, indices in parts.items()}
     card = _card(listing, rule, {**facts, "input": list(shape), "in_memory": pixels is not None})
     fill_card(card, splits, {name: groups[indices] for name, indices in parts.items()}, listing.names)
-    target = MultiLabelTarget(listing.names) if several else ClassTarget(listing.names)
     return Data(splits["train"], splits["validation"], splits.get("test"), preprocessing, target, card)
 
 

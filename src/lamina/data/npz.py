@@ -37,20 +37,25 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
         raise DataError(f"{path} is not a whole NumPy file: {reason}.", hint) from error
 
 
-def read_npz(path: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+def read_npz(path: Path, *, labelled: bool = True) -> dict[str, tuple[np.ndarray, Any]]:
     """The parts of a `.npz` file: x and y, or x_train, y_train, x_test, … (also images and labels, data and target).
+
+    Args:
+        labelled: whether targets must be there; where they need not be and are not, None is in their place.
 
     Raises:
         DataError: when the names do not tell, with the names that were found.
     """
     arrays = read_arrays(path)
-    parts: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+    parts: dict[str, tuple[np.ndarray, Any]] = {}
     for part, words in _PARTS.items():
-        pair = _pair(arrays, [f"{{}}_{word}" for word in words] + [f"{word}_{{}}" for word in words])
+        pair = _pair(arrays, [f"{{}}_{word}" for word in words] + [f"{word}_{{}}" for word in words], labelled)
         if pair is None and part == "train":
-            pair = _pair(arrays, ["{}"])
+            pair = _pair(arrays, ["{}"], labelled)
         if pair is not None:
             parts[part] = pair
+    if "train" not in parts and not labelled and len(arrays) == 1:
+        parts["train"] = (next(iter(arrays.values())), None)
     if "train" not in parts:
         found = ", ".join(f"{name} {array.shape}" for name, array in arrays.items()) or "nothing"
         raise DataError(
@@ -60,10 +65,10 @@ def read_npz(path: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     return parts
 
 
-def _pair(arrays: dict[str, np.ndarray], patterns: list[str]) -> tuple[np.ndarray, np.ndarray] | None:
+def _pair(arrays: dict[str, np.ndarray], patterns: list[str], labelled: bool) -> tuple[np.ndarray, Any] | None:
     for pattern in patterns:
         x = next((arrays[key] for key in map(pattern.format, _X) if key in arrays), None)
         y = next((arrays[key] for key in map(pattern.format, _Y) if key in arrays), None)
-        if x is not None and y is not None:
+        if x is not None and (y is not None or not labelled):
             return x, y
     return None

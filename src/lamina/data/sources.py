@@ -8,14 +8,18 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from lamina.data.builtin import BUILTIN
+from lamina.data.folder_kind import kind_of_folder
 from lamina.data.idx import find_idx
+from lamina.data.text_files import TEXT_FILES, holds_texts
 from lamina.errors import DataError, nearest
 
-__all__ = ["TABLES", "identify", "read_arrays_of"]
+__all__ = ["TABLES", "identify", "is_frame", "read_arrays_of"]
 
 TABLES = (".csv", ".tsv", ".parquet", ".pq")
 _PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
-Kind: TypeAlias = Literal["builtin", "arrays", "images", "image list", "table", "series"]
+Kind: TypeAlias = Literal[
+    "builtin", "arrays", "images", "image list", "sounds", "table", "series", "texts", "text file", "videos"
+]
 
 
 def identify(source: Any, target: str | None = None) -> Kind:
@@ -34,17 +38,25 @@ def identify(source: Any, target: str | None = None) -> Kind:
     if isinstance(source, list) and source and all(isinstance(row, Mapping) for row in source):
         return "table"
     if isinstance(source, tuple | list) and len(source) == 2:
+        if _are_texts(source[0]):
+            return "texts"
         return "table" if is_frame(source[0]) else "arrays"
     if isinstance(source, Mapping):
         pairs = list(source.values())
         if "train" in source and all(isinstance(pair, tuple | list) and len(pair) == 2 for pair in pairs):
-            return "arrays"
+            return "texts" if _are_texts(source["train"][0]) else "arrays"
         if target is not None:
             return "table"
     raise DataError(
         f"Expected a path, the name of a built-in set, (x, y) or a frame. Received: {type(source).__name__}.",
         'Give arrays as (x, y) or {"train": (x, y), "test": (x, y)}.',
     )
+
+
+def _are_texts(value: Any) -> bool:
+    """Whether it is a sequence of str (told from its first)."""
+    sequence = isinstance(value, list | tuple) or type(value).__module__.split(".")[0] == "numpy"
+    return sequence and len(value) > 0 and isinstance(value[0], str)
 
 
 def is_frame(value: Any) -> bool:
@@ -60,7 +72,9 @@ def _identify_path(source: str | os.PathLike[str]) -> Kind:
     if not path.exists():
         raise _missing(name, path)
     if path.is_dir():
-        return "arrays" if find_idx(path) else "images"
+        if find_idx(path):
+            return "arrays"
+        return "texts" if holds_texts(path) else kind_of_folder(os.fspath(path))
     suffix = path.suffix.lower()
     if suffix in (".parquet", ".pq"):
         return "table"
@@ -70,11 +84,18 @@ def _identify_path(source: str | os.PathLike[str]) -> Kind:
         return "arrays"
     if suffix == ".ts":
         return "series"
-    hint = f"Lamina learns from a folder of pictures, {', '.join(TABLES)}, .npz, .ts, or one of {', '.join(BUILTIN)}."
+    if suffix in TEXT_FILES:
+        return "text file"
+    hint = (
+        f"Lamina learns from a folder of pictures, sounds, videos or .txt, {', '.join(TABLES)}, .npz, .ts, .txt, or one "
+        f"of {', '.join(BUILTIN)}."
+    )
     if "ubyte" in path.name:
         hint = "Give the folder that holds the IDX files."
     elif suffix in _PICTURES:
         hint = "Give a folder with one sub-folder of pictures a class."
+    elif suffix in (".wav", ".flac", ".mp3", ".ogg"):
+        hint = "Give a folder with one sub-folder of sounds a class."
     elif suffix == ".npy":
         hint = "Save examples and targets together: numpy.savez(path, x=x, y=y)."
     elif suffix == ".zip":

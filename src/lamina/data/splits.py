@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from lamina.data.base import DataCard, Split
+from lamina.data.groups import Groups, join, whole_groups
 from lamina.errors import DataError
 
 __all__ = [
@@ -126,6 +127,7 @@ def divide(
     stratify: bool,
     repeats: bool = True,
     hold_out: bool = True,
+    whole: Groups | None = None,
 ) -> tuple[dict[str, tuple[str, np.ndarray]], str]:
     """Training, validation and test parts out of the parts that are given.
 
@@ -137,6 +139,8 @@ def divide(
         stratify: by ``labels["train"]``, one class an example.
         hold_out: whether a test part is split off where none is given.
         repeats: whether repetition can be the data's nature; False where it is always a leak, as with photographs.
+        whole: groups of the given training part that must stay together, such as a speaker's recordings: the parts
+            that are split off hold other groups than the training part.
 
     Returns:
         Part → (the given part it is taken from, sorted indices into it), and a sentence on how it was done. There is
@@ -150,7 +154,13 @@ def divide(
     three = hold_out and "test" not in labels
     shares = THREE_WAY if three else TWO_WAY
     ids = groups if keep else None
-    parts = stratified(labels["train"], shares, seed, ids) if stratify else random_split(count, shares, seed, ids)
+    if whole is not None:
+        together = whole.ids if ids is None else join(whole.ids, ids)
+        parts = whole_groups(labels["train"], shares, together, seed, classes=stratify)
+    elif stratify:
+        parts = stratified(labels["train"], shares, seed, ids)
+    else:
+        parts = random_split(count, shares, seed, ids)
     names = ("train", "validation", "test") if three else ("train", "validation")
     for name, indices in zip(names, parts, strict=True):
         if len(indices):
@@ -162,14 +172,19 @@ def divide(
             "Give more examples, or give the parts yourself.",
         )
     how = "at random, every class in proportion" if stratify else "at random"
-    together = "exact duplicates on one side" if keep else "exact duplicates not kept together: most examples repeat"
+    copies = "exact duplicates on one side" if keep else "exact duplicates not kept together: most examples repeat"
+    if whole is not None:
+        held = "; ".join(f"{name} {whole.take(chosen[name][1]).described()}" for name in names if name in chosen)
+        given = "The test part is given; the others hold" if "test" in labels else "The parts hold"
+        rule = f"{given} whole groups, told apart by {whole.pattern!r} in the names: {held} (seed {seed}), {copies}."
+        return {part: chosen[part] for part in ("train", "validation", "test") if part in chosen}, rule
     if "test" in labels:
         what = "The test part is given; validation is 10 % of the training part"
     elif not hold_out:
         what = "Validation is 10 % of the examples"
     else:
         what = "Training, validation and test parts are 80 %, 10 % and 10 % of the examples"
-    rule = f"{what}, chosen {how} (seed {seed}), {together}."
+    rule = f"{what}, chosen {how} (seed {seed}), {copies}."
     return {part: chosen[part] for part in ("train", "validation", "test") if part in chosen}, rule
 
 

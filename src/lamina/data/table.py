@@ -19,7 +19,15 @@ from lamina.data.table_read import Table, read_table
 from lamina.data.targets import check_task, encode_labels, fit_target, normal_labels
 from lamina.errors import ConfigError, DataError, nearest
 
-__all__ = ["TablePreprocessing", "load_table", "load_table_split"]
+__all__ = [
+    "TablePreprocessing",
+    "column_labels",
+    "guess_column_task",
+    "load_table",
+    "load_table_split",
+    "rows_with_target",
+    "target_column",
+]
 
 _FEW = 20  # distinct whole numbers that may be classes
 _SHARE = 0.05  # of the rows: more distinct whole numbers than this are no classes
@@ -59,16 +67,16 @@ def load_table(
     if task == "multilabel":
         raise ConfigError("The task 'multilabel' is not for tables.", "Use 'classify' or 'regress'.")
     tables = {"train": _read(source, target)}
-    name = _target_name(tables["train"], target)
+    name = target_column(tables["train"], target)
     if test is not None:
         tables["test"] = _read(test, name)
         _check_alike(tables["train"], tables["test"], name)
     warnings: list[str] = []
-    rows = {part: _with_target(table, name, warnings) for part, table in tables.items()}
+    rows = {part: rows_with_target(table, name, warnings) for part, table in tables.items()}
     frames = {part: table.frame[rows[part]] for part, table in tables.items()}
     what = f"The target {name!r} of {tables['train'].source}"
-    task = _guess_task(frames["train"][name]) if task == "auto" else task
-    labels = {part: _labels(frame[name], task, f"The target {name!r}") for part, frame in frames.items()}
+    task = guess_column_task(frames["train"][name]) if task == "auto" else task
+    labels = {part: column_labels(frame[name], task, f"The target {name!r}") for part, frame in frames.items()}
     found = fit_target(labels["train"], task, what, [name] if task == "regress" else ())
     groups = _groups(frames)
     chosen, rule = divide(labels, groups["train"], seed, stratify=task == "classify")
@@ -114,9 +122,9 @@ def load_table_split(source: Any, preprocessing: TablePreprocessing, target: Tar
     if name not in table.frame.columns:
         raise DataError(f"{table.source} has no column {name!r} to compare predictions with.")
     warnings: list[str] = []
-    rows = _with_target(table, name, warnings)
+    rows = rows_with_target(table, name, warnings)
     frame = table.frame[rows]
-    labels = _labels(frame[name], target.task, f"The target {name!r} of {table.source}")
+    labels = column_labels(frame[name], target.task, f"The target {name!r} of {table.source}")
     split = ArraySplit(preprocessing.encode_frame(frame), encode_labels(target, labels), RowNames("row", rows + 1))
     card = DataCard(table.source, "table", split_rule=f"All {len(split)} rows.", warnings=warnings)
     card.warnings += preprocessing.remarks(frame)
@@ -141,7 +149,8 @@ def _joined(source: Any, target: str) -> Any:
     return table.frame.with_columns(pl.Series(target, y.ravel().tolist(), strict=False))
 
 
-def _target_name(table: Table, target: str | None) -> str:
+def target_column(table: Table, target: str | None) -> str:
+    """The name of the column to predict. Raises `DataError` where there is no such column."""
     columns = table.frame.columns
     if target is None and "target" in columns:
         return "target"
@@ -164,7 +173,7 @@ def _check_alike(train: Table, test: Table, target: str) -> None:
         raise DataError(f"The test table {test.source} has a column {extra[0]!r} that the training table lacks.")
 
 
-def _with_target(table: Table, target: str, warnings: list[str]) -> np.ndarray:
+def rows_with_target(table: Table, target: str, warnings: list[str]) -> np.ndarray:
     """The rows that have a target."""
     series = table.frame[target]
     present = ~series.is_null().to_numpy()
@@ -178,7 +187,8 @@ def _with_target(table: Table, target: str, warnings: list[str]) -> np.ndarray:
     return np.flatnonzero(present)
 
 
-def _guess_task(series: pl.Series) -> str:
+def guess_column_task(series: pl.Series) -> str:
+    """The task that a target's values ask for: "classify" or "regress"."""
     if series.dtype == pl.Boolean:
         return "classify"
     numbers = as_numbers(series)
@@ -189,7 +199,8 @@ def _guess_task(series: pl.Series) -> str:
     return "classify" if whole and distinct <= min(_FEW, max(2, _SHARE * len(numbers))) else "regress"
 
 
-def _labels(series: pl.Series, task: str, what: str) -> np.ndarray:
+def column_labels(series: pl.Series, task: str, what: str) -> np.ndarray:
+    """A target's values in their normal form: text ``(n,)``, or float64 ``(n, 1)`` to regress."""
     if task == "classify":
         return as_texts(series).to_numpy().astype(str)
     numbers = as_numbers(series)

@@ -39,7 +39,9 @@ class Table:
     header: bool = True
 
 
-def read_table(source: Any, *, target: str | None = None, names: Sequence[str] | None = None) -> Table:
+def read_table(
+    source: Any, *, target: str | None = None, names: Sequence[str] | None = None, text: str | None = None
+) -> Table:
     """Read a table.
 
     Args:
@@ -48,6 +50,7 @@ def read_table(source: Any, *, target: str | None = None, names: Sequence[str] |
         target: while training, the column to predict, if it is known: column_1 is the first one of a file without a
             header line.
         names: while predicting, the columns that the model knows, but for the target.
+        text: a column of free text, in which "na", "null" and the like stand for themselves.
 
     Raises:
         DataError: for what is no table, is empty, or has no header line that names the columns asked for.
@@ -60,7 +63,7 @@ def read_table(source: Any, *, target: str | None = None, names: Sequence[str] |
             table = _read_csv(_content(str(source), path), str(source), target, names)
     else:
         table = Table(_as_frame(source), "the table")
-    frame = _tidy(table.frame)
+    frame = _tidy(table.frame, text)
     if not frame.width or not frame.height:
         raise DataError(f"{table.source} has {frame.height} rows and {frame.width} columns: there is nothing to read.")
     return Table(frame, table.source, table.header)
@@ -204,11 +207,14 @@ def _as_frame(source: Any) -> pl.DataFrame:
     )
 
 
-def _tidy(frame: pl.DataFrame) -> pl.DataFrame:
+def _tidy(frame: pl.DataFrame, text: str | None = None) -> pl.DataFrame:
     texts = [name for name, dtype in frame.schema.items() if dtype in (pl.Categorical, pl.Enum, pl.Object)]
     frame = frame.with_columns(pl.col(texts).cast(pl.String)) if texts else frame
-    stripped = pl.col(pl.String).str.strip_chars()
+    kept = () if text is None else [name for name in frame.columns if name.strip() == text]
+    known = [name for name, dtype in frame.schema.items() if dtype == pl.String and name not in kept]
+    stripped = pl.col(known).str.strip_chars()
     frame = frame.with_columns(pl.when(~stripped.str.to_lowercase().is_in(MISSING)).then(stripped))
+    frame = frame.with_columns(pl.col(name).str.strip_chars() for name in kept if frame.schema[name] == pl.String)
     nested = [name for name, dtype in frame.schema.items() if dtype.is_nested() or dtype == pl.Binary]
     if nested:
         raise DataError(f"The column {nested[0]!r} holds {frame.schema[nested[0]]}; expected numbers, text or dates.")

@@ -13,6 +13,7 @@ from lamina.errors import ConfigError, DataError, nearest
 __all__ = [
     "check_finite",
     "check_task",
+    "class_names",
     "class_texts",
     "encode_labels",
     "fit_target",
@@ -168,7 +169,12 @@ def _fit_classes(labels: np.ndarray, what: str) -> ClassTarget:
             f"{subject} with one example only: {shown}. One example cannot be both learned from and measured on.",
             "Add examples or leave these out; where the target is a number to predict, set the task to 'regress'.",
         )
-    return ClassTarget(tuple(sorted((str(name) for name in names), key=_by_number)))
+    return ClassTarget(class_names(names))
+
+
+def class_names(labels: np.ndarray) -> tuple[str, ...]:
+    """The different labels among these: numbers in order of size, then text."""
+    return tuple(sorted({str(label) for label in labels}, key=_by_number))
 
 
 def _by_number(name: str) -> tuple[bool, float, str]:

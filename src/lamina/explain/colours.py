@@ -14,7 +14,7 @@ from lamina.data.decode import decode, read_header
 from lamina.explain.subject import Subject
 from lamina.report.pictures import filter_pixels, read_pictures
 
-__all__ = ["HEAT", "SIGNED", "backdrop", "filter_grid", "heat", "map_grid", "signed", "stops"]
+__all__ = ["HEAT", "SIGNED", "backdrop", "filter_grid", "grid", "heat", "map_grid", "signed", "stops"]
 
 HEAT = "inferno"  # perceptually uniform: equal steps of the value look like equal steps
 SIGNED = "RdBu_r"  # red speaks for, blue against
@@ -93,7 +93,7 @@ def map_grid(maps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     low = tiles.min(axis=(1, 2), keepdims=True)
     span = tiles.max(axis=(1, 2), keepdims=True) - low
     scaled = (tiles - low) / np.where(span > 0, span, 1.0)
-    return _grid(_bytes(colormaps["viridis"](scaled)[..., :3])), chosen
+    return grid(_bytes(colormaps["viridis"](scaled)[..., :3])), chosen
 
 
 def filter_grid(filters: np.ndarray) -> np.ndarray:
@@ -103,7 +103,7 @@ def filter_grid(filters: np.ndarray) -> np.ndarray:
         uint8 ``(height, width, 4)``, transparent between the filters.
     """
     pixels = filter_pixels(filters[:_TILES])
-    return _grid(pixels.repeat(3 // pixels.shape[3], axis=3))
+    return grid(pixels.repeat(3 // pixels.shape[3], axis=3))
 
 
 def stops(name: str) -> list[str]:
@@ -125,7 +125,7 @@ def _over(colours: np.ndarray, behind: np.ndarray, opacity: np.ndarray) -> np.nd
     return _bytes(opacity[..., None] * colours + (1 - opacity[..., None]) * grey[..., None])
 
 
-def _grid(tiles: np.ndarray) -> np.ndarray:
+def grid(tiles: np.ndarray) -> np.ndarray:
     """Tiles uint8 ``(n, h, w, 3)`` in rows, enlarged by a whole number, on a ground that cannot be seen."""
     count, height, width = tiles.shape[:3]
     wanted = min(count, max(1.0, math.sqrt(count * height / width * 1.4)))

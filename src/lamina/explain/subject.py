@@ -117,6 +117,11 @@ def check_model(model: Model) -> None:
     Raises:
         ConfigError: with the shape of what it looks at.
     """
+    if model.target.answer == "input":
+        raise ConfigError(
+            "An auto-encoder gives its input back: there is no answer to explain.",
+            "lamina evaluate MODEL DATA --against pca shows its reconstructions and codes.",
+        )
     spec = model.preprocessing.input_spec()
     if not is_picture(model.preprocessing) or not jnp.issubdtype(spec.dtype, jnp.floating):
         shape = f" of shape {tuple(spec.shape)}" if hasattr(spec, "shape") else ""

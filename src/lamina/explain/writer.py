@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-import shutil
-import tempfile
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -16,12 +13,13 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from lamina.errors import BadInputError, ConfigError, nearest
+from lamina.errors import ConfigError, nearest
 from lamina.explain.activations import check_layer
 from lamina.explain.colours import backdrop
 from lamina.explain.html import document
 from lamina.explain.panels import METHODS, Panel, panel
 from lamina.explain.subject import Subject, examine
+from lamina.files import check_folder, write_folder
 from lamina.model import Model
 
 __all__ = ["Explanation", "write"]
@@ -80,7 +78,7 @@ def write(
         DataError: for what cannot be read as one picture.
         BadInputError: for a folder that cannot be written.
     """
-    folder = _check_out(out, force=force)
+    folder = check_folder(out, what="an explanation", mark=_PAGE, force=force)
     chosen = list(METHODS) if methods is None else list(dict.fromkeys(methods))
     for method in chosen:
         if method not in METHODS:
@@ -105,7 +103,7 @@ def write(
     shown = name or (os.path.basename(os.fspath(x)) if isinstance(x, str | PathLike) else "the picture")
     contents = {f"{shot.file}.png": _png(shot.pixels) for one in panels for shot in one.shots}
     contents[_PAGE] = document(shown, subject, behind, panels, left_out).encode("utf-8", "backslashreplace")
-    _write_folder(folder, contents)
+    write_folder(folder, contents)
     return Explanation(
         subject,
         folder / _PAGE,
@@ -115,53 +113,7 @@ def write(
     )
 
 
-def _check_out(out: str | PathLike[str], *, force: bool = False) -> Path:
-    """Check that the folder can be written. Makes nothing.
-
-    Raises:
-        BadInputError: where it exists (without ``force``), holds something else, or cannot be made.
-    """
-    folder = Path(out)
-    if folder.exists() and not folder.is_dir():
-        raise BadInputError(f"{folder} is a file; an explanation needs a folder of its own.", "Choose another --out.")
-    filled = folder.is_dir() and any(folder.iterdir())
-    if filled and not force:
-        raise BadInputError(f"{folder} exists already.", "Use --force to replace it, or another --out.")
-    if filled and not (folder / _PAGE).is_file():
-        raise BadInputError(f"{folder} holds no {_PAGE}, so --force does not replace it.", "Choose another --out.")
-    there = next(path for path in folder.absolute().parents if path.exists())
-    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
-        raise BadInputError(f"{folder} cannot be written: no permission in {there}.", "Choose another --out.")
-    return folder
-
-
 def _png(pixels: np.ndarray) -> bytes:
     stream = io.BytesIO()
     Image.fromarray(pixels).save(stream, "PNG")
     return stream.getvalue()
-
-
-def _write_folder(folder: Path, contents: Mapping[str, bytes]) -> None:
-    """Fill a folder beside it, and rename that: nobody sees it half full."""
-    new = [path for path in folder.absolute().parents if not path.exists()]
-    made: Path | None = None
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        made = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
-        inside = made / "new"
-        inside.mkdir()
-        for name, content in contents.items():
-            (inside / name).write_bytes(content)
-        if folder.exists():
-            folder.rename(made / "old")
-        inside.rename(folder)
-    except OSError as error:
-        raise BadInputError(f"{folder} cannot be written: {error.strerror or error}.") from error
-    finally:
-        if made is not None:
-            if (made / "old").exists() and not folder.exists():
-                (made / "old").rename(folder)
-            shutil.rmtree(made, ignore_errors=True)
-        for path in new:
-            with suppress(OSError):  # not empty: the explanation is there
-                path.rmdir()

@@ -35,6 +35,7 @@ from lamina.layers.activations import (
     step,
     tanh,
 )
+from lamina.layers.autoencoder import Autoencoder, GaussianCode
 from lamina.layers.base import Context, Function, Layer, Tape
 from lamina.layers.bidirectional import Bidirectional
 from lamina.layers.combine import Auxiliary, Merge, Parallel, Residual, Sequential, TimeDistributed
@@ -46,22 +47,29 @@ from lamina.layers.foreign import EquinoxLayer, FlaxLayer
 from lamina.layers.graph import Graph
 from lamina.layers.masked import Masked
 from lamina.layers.neighbors import NearestNeighbors
+from lamina.layers.ngrams import BagOfNGrams
+from lamina.layers.noise import GaussianNoise, MaskingNoise
 from lamina.layers.norm import BatchNorm, LayerNorm, LocalResponseNorm
 from lamina.layers.pool import AdaptiveAvgPool, AdaptiveMaxPool, AvgPool, GlobalAvgPool, GlobalMaxPool, MaxPool
 from lamina.layers.pretrained import Pretrained
 from lamina.layers.recurrent import GRU, LSTM, SimpleRNN
 from lamina.layers.series import Reversible
 from lamina.layers.shape import Flatten, Reshape, Subsample
+from lamina.layers.sparsity import ActivityKL, ActivityL1
 from lamina.layers.tied import Tied
 
 __all__ = [
     "GRU",
     "LSTM",
     "Activation",
+    "ActivityKL",
+    "ActivityL1",
     "AdaptiveAvgPool",
     "AdaptiveMaxPool",
+    "Autoencoder",
     "Auxiliary",
     "AvgPool",
+    "BagOfNGrams",
     "BatchNorm",
     "Bidirectional",
     "Context",
@@ -75,6 +83,8 @@ __all__ = [
     "Flatten",
     "FlaxLayer",
     "Function",
+    "GaussianCode",
+    "GaussianNoise",
     "Gelu",
     "GlobalAvgPool",
     "GlobalMaxPool",
@@ -85,6 +95,7 @@ __all__ = [
     "Linear",
     "LocalResponseNorm",
     "Masked",
+    "MaskingNoise",
     "MaxPool",
     "Maxout",
     "Merge",

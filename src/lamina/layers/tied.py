@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +18,9 @@ from lamina.layers.base import (
     State,
 )
 
-__all__ = ["Tied"]
+__all__ = ["Tied", "Ties", "completed", "released"]
+
+Ties: TypeAlias = tuple[tuple[str, str], ...]  # path of the parameter that is not made, path (and ".T") of its source
 
 
 @dataclass(frozen=True, init=False, repr=False)
@@ -37,7 +39,7 @@ class Tied(Layer):
     on_masked = "own"
 
     body: Layer
-    ties: tuple[tuple[str, str], ...]
+    ties: Ties
 
     def __init__(self, body: Layer, ties: Mapping[str, str] | Sequence[tuple[str, str]]) -> None:
         pairs = ties.items() if isinstance(ties, Mapping) else ties
@@ -52,23 +54,37 @@ class Tied(Layer):
 
     def setup(self, key: jax.Array, in_spec: Spec) -> tuple[Params, State]:
         params, state = self.body.setup(key, in_spec)
-        for target, source in self.ties:
-            if _find(params, target).shape != _tied_value(params, source).shape:
-                raise ConfigError(
-                    f"Tied: {target} has shape {_find(params, target).shape}, "
-                    f"but {source} has {_tied_value(params, source).shape}."
-                )
-        for target, _ in self.ties:
-            params = _without(params, target.split("."))
-        for _, source in self.ties:
-            _tied_value(params, source)
-        return params, state
+        return released(params, self.ties), state
 
     def forward(self, params: Params, state: State, x: Any, ctx: Context) -> tuple[Any, State]:
-        whole = params
-        for target, source in self.ties:
-            whole = _with(whole, target.split("."), _tied_value(params, source))
-        return self.body.apply(whole, state, x, ctx)
+        return self.body.apply(completed(params, self.ties), state, x, ctx)
+
+
+def released(params: Params, ties: Ties) -> Params:
+    """Params without those that are tied to others.
+
+    Raises:
+        ConfigError: where a path is not one of the parameters, or the shapes differ.
+    """
+    for target, source in ties:
+        if _find(params, target).shape != _tied_value(params, source).shape:
+            raise ConfigError(
+                f"Tied: {target} has shape {_find(params, target).shape}, "
+                f"but {source} has {_tied_value(params, source).shape}."
+            )
+    for target, _ in ties:
+        params = _without(params, target.split("."))
+    for _, source in ties:
+        _tied_value(params, source)
+    return params
+
+
+def completed(params: Params, ties: Ties) -> Params:
+    """Params with those in their places that are tied to others."""
+    whole = params
+    for target, source in ties:
+        whole = _with(whole, target.split("."), _tied_value(params, source))
+    return whole
 
 
 def _find(params: Params, path: str) -> jax.Array:

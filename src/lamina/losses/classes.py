@@ -16,6 +16,9 @@ from lamina.losses.base import Loss, average, floating, vectors
 __all__ = ["BinaryCrossEntropy", "Hinge", "KLDivergence", "SoftmaxCrossEntropy"]
 
 
+_NEAREST = 1e-7  # of a probability to 0 and 1
+
+
 @dataclass(frozen=True, repr=False)
 class BinaryCrossEntropy(Loss):
     """``−p·y·log σ(z) − (1 − y)·log(1 − σ(z))``, in nats, from logits z; averaged over trailing axes.
@@ -27,10 +30,13 @@ class BinaryCrossEntropy(Loss):
         label_smoothing: ε in [0, 1): the target becomes ``y(1 − ε) + ε/2``.
         positive_weight: p, what a positive counts beside a negative; above 0. The mean still divides by the number of
             examples.
+        logits: False: the outputs are σ(z) themselves, as an auto-encoder gives them. What is within 1e-7 of 0 or 1
+            counts as that far from it.
     """
 
     label_smoothing: float = 0.0
     positive_weight: float = 1.0
+    logits: bool = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -40,8 +46,12 @@ class BinaryCrossEntropy(Loss):
     def per_example(self, outputs: Any, targets: Any) -> jax.Array:
         logits, labels = self._pair(outputs, targets)
         labels = labels * (1 - self.label_smoothing) + self.label_smoothing / 2
-        positive = -self.positive_weight * labels * jax.nn.log_sigmoid(logits)
-        return average(positive - (1 - labels) * jax.nn.log_sigmoid(-logits))
+        if self.logits:
+            on, off = jax.nn.log_sigmoid(logits), jax.nn.log_sigmoid(-logits)
+        else:
+            share = jnp.clip(logits, _NEAREST, 1 - _NEAREST)
+            on, off = jnp.log(share), jnp.log1p(-share)
+        return average(-self.positive_weight * labels * on - (1 - labels) * off)
 
 
 @dataclass(frozen=True, repr=False)

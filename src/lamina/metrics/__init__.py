@@ -16,7 +16,15 @@ from lamina.metrics.decisions import (
 from lamina.metrics.intervals import Interval, bootstrap
 from lamina.metrics.probabilities import Brier, CalibrationError, LogLoss, RocAuc
 from lamina.metrics.standard import higher_is_better, main_metric, standard
-from lamina.metrics.values import R2, MeanAbsoluteError, MeanSquaredError, RootMeanSquaredError, SumSquaredError
+from lamina.metrics.symbols import CrossEntropy, NextAccuracy, Perplexity
+from lamina.metrics.values import (
+    R2,
+    MeanAbsoluteError,
+    MeanSquaredError,
+    RootMeanSquaredError,
+    SumSquaredError,
+    VarianceExplained,
+)
 
 __all__ = [
     "F1",
@@ -27,6 +35,7 @@ __all__ = [
     "Brier",
     "CalibrationError",
     "ConfusionMatrix",
+    "CrossEntropy",
     "ExactMatch",
     "Interval",
     "LogLoss",
@@ -34,12 +43,15 @@ __all__ = [
     "MeanMetric",
     "MeanSquaredError",
     "Metric",
+    "NextAccuracy",
+    "Perplexity",
     "Precision",
     "Recall",
     "RocAuc",
     "RootMeanSquaredError",
     "SumSquaredError",
     "TopK",
+    "VarianceExplained",
     "bootstrap",
     "higher_is_better",
     "main_metric",

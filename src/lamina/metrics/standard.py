@@ -8,7 +8,15 @@ from lamina.errors import ConfigError, nearest
 from lamina.metrics.base import Metric
 from lamina.metrics.decisions import F1, Accuracy, BalancedAccuracy, ExactMatch, Precision, Recall, TopK
 from lamina.metrics.probabilities import Brier, CalibrationError, LogLoss, RocAuc
-from lamina.metrics.values import R2, MeanAbsoluteError, MeanSquaredError, RootMeanSquaredError, SumSquaredError
+from lamina.metrics.symbols import CrossEntropy, NextAccuracy, Perplexity
+from lamina.metrics.values import (
+    R2,
+    MeanAbsoluteError,
+    MeanSquaredError,
+    RootMeanSquaredError,
+    SumSquaredError,
+    VarianceExplained,
+)
 
 __all__ = ["higher_is_better", "main_metric", "standard"]
 
@@ -27,7 +35,8 @@ _TASKS: dict[str, tuple[Callable[[], Metric], ...]] = {
     "multilabel": (Accuracy, ExactMatch, F1, RocAuc, LogLoss),
     "regress": (MeanSquaredError, RootMeanSquaredError, MeanAbsoluteError, R2),
     "forecast": (MeanAbsoluteError, RootMeanSquaredError, MeanSquaredError, R2),
-    "autoencode": (SumSquaredError, RootMeanSquaredError, R2),
+    "autoencode": (SumSquaredError, RootMeanSquaredError, VarianceExplained),
+    "generate": (CrossEntropy, Perplexity, NextAccuracy),
 }
 _MAIN = {
     "classify": "accuracy",
@@ -35,6 +44,7 @@ _MAIN = {
     "regress": "r2",
     "forecast": "mae",
     "autoencode": "squared_error",
+    "generate": "cross_entropy",
 }
 
 
@@ -45,7 +55,8 @@ def standard(task: str, classes: int = 0) -> dict[str, Metric]:
       too), auc, log_loss, brier, ece, and top5 where there are more than 5 classes.
     - "multilabel": accuracy (of labels), exact_match, f1 and auc (means over labels), log_loss.
     - "regress": mse, rmse, mae, r2; "forecast": the same.
-    - "autoencode": squared_error (the sum over an input's numbers, averaged over the inputs), rmse, r2.
+    - "autoencode": squared_error (the sum over an input's numbers, averaged over the inputs), rmse, variance_explained.
+    - "generate": cross_entropy (nats a symbol), perplexity, accuracy, of the scores of pieces.
 
     Args:
         task: one of these.

@@ -9,7 +9,14 @@ import numpy as np
 from lamina.errors import ShapeError
 from lamina.metrics.base import Floats, MeanMetric, Metric, Reweighted, example_weights, numbers, ratio
 
-__all__ = ["R2", "MeanAbsoluteError", "MeanSquaredError", "RootMeanSquaredError", "SumSquaredError"]
+__all__ = [
+    "R2",
+    "MeanAbsoluteError",
+    "MeanSquaredError",
+    "RootMeanSquaredError",
+    "SumSquaredError",
+    "VarianceExplained",
+]
 
 
 class MeanSquaredError(MeanMetric):
@@ -114,6 +121,36 @@ class R2(Metric):
             varies = spread > 1e-12 * squares
             explained = np.where(varies, 1 - (residual.T @ weights) / np.where(varies, spread, 1.0), 0.0)
             return ratio(explained.sum(axis=0), varies.sum(axis=0).astype(np.float64), np.nan)
+
+        return value
+
+
+class VarianceExplained(R2):
+    """Share of the inputs' variance that an auto-encoder gives back: ``1 − Σ (ŷ − y)² / Σ (y − ȳ)²`` over all outputs.
+
+    At most 1; 0 for always giving the mean. Outputs that hardly vary, such as a picture's corners, hardly count, where
+    in R² each output counts alike. None where all are constant.
+    """
+
+    name = "variance_explained"
+
+    def result(self) -> float | None:
+        varies = self._low < self._high
+        if not varies.any():
+            return None
+        return float(1 - self._residual.sum() / self._spread.sum())
+
+    def reweighted(self, outputs: Any, targets: Any) -> Reweighted:
+        predicted, true = _pair(outputs, targets)
+        centred = true - true.mean(axis=0)
+        residual, square = np.square(predicted - true).sum(axis=1), np.square(centred).sum(axis=1)
+
+        def value(weights: Floats) -> Floats:
+            weight = np.maximum(weights.sum(axis=0), 1e-300)
+            squares = square @ weights
+            spread = squares - np.square(centred.T @ weights).sum(axis=0) / weight
+            varies = spread > 1e-12 * squares
+            return np.where(varies, 1 - (residual @ weights) / np.where(varies, spread, 1.0), np.nan)
 
         return value
 

@@ -23,8 +23,8 @@ class Evidence:
         part: "test", or "validation" where there is no test split.
         split: its examples.
         target: classes, labels or values.
-        answers: probabilities ``(n, classes)`` or values ``(n, values)``.
-        truth: class indices ``(n,)``, 0/1 ``(n, labels)`` or values ``(n, values)``.
+        answers: probabilities ``(n, classes)``, values ``(n, values)`` or reconstructions in the inputs' shape.
+        truth: class indices ``(n,)``, 0/1 ``(n, labels)``, values ``(n, values)`` or the inputs.
     """
 
     part: str
@@ -60,8 +60,12 @@ class Evidence:
         """How wrong each answer is, ``(n,)``: examples are shown in this order.
 
         Classes: the probability of the predicted class where that is wrong, else 0; labels: the largest
-        |probability − truth|, where an example has a wrong one; values: the largest |error|, in standard deviations.
+        |probability − truth|, where an example has a wrong one; values: the largest |error|, in standard deviations;
+        reconstructions: the squared error, summed over the input's numbers.
         """
+        if self.target.answer == "input":
+            squares = np.square(np.subtract(self.answers, self.truth, dtype=np.float64))
+            return np.asarray(squares.reshape(len(squares), -1).sum(axis=1))
         if self.target.answer == "values":
             spread = np.maximum(self.truth.std(axis=0), np.finfo(np.float64).tiny)
             off: np.ndarray = (np.abs(self.answers - self.truth) / spread).max(axis=1)

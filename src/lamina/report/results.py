@@ -93,6 +93,8 @@ def _baseline(run: Run, split: Split) -> Markup | None:
 def _kinds(run: Run) -> str:
     target = run.model.target
     size = len(target.names)
+    if target.answer == "input":
+        return f"{count(size)} classes, unused" if size else "without classes"
     noun = {"class": "classes", "labels": "labels", "values": "values"}[target.answer]
     return f"{count(size)} {noun}" if size != 1 else f"value: {target.names[0]}"
 

@@ -9,7 +9,7 @@ from pathlib import PurePath
 import numpy as np
 
 from lamina.files import write_atomically
-from lamina.report import classes, examples, record, results, series, values
+from lamina.report import classes, examples, reconstructions, record, results, series, values
 from lamina.report.evidence import Evidence, gather
 from lamina.report.markup import Markup, join, tag
 from lamina.report.page import Section, page
@@ -57,12 +57,8 @@ def write(run: Run, path: str | PathLike[str], *, outputs: Mapping[str, np.ndarr
 
 
 def _header(run: Run, source: str) -> Markup:
-    task = {
-        "classify": "Classification",
-        "multilabel": "Several labels",
-        "regress": "Regression",
-        "forecast": "Forecast",
-    }
+    task = {"classify": "Classification", "multilabel": "Several labels", "regress": "Regression"}
+    task |= {"autoencode": "Auto-encoder", "forecast": "Forecast"}
     ends = {
         "finished": "The training finished",
         "stopped early": "The training stopped early, since the validation score got no better,",
@@ -94,6 +90,8 @@ def _header(run: Run, source: str) -> Markup:
 
 def _measured(run: Run, evidence: Evidence) -> list[Section]:
     """What the model says of the examples, of single ones too, by task."""
+    if evidence.target.answer == "input":
+        return _given_back(run, evidence)
     task, preprocessing = evidence.target.task, run.model.preprocessing
     values_asked = evidence.target.answer == "values"
     on = tag("p", f"Measured on the {evidence.part} split, {count(len(evidence.truth))} examples.", class_="aside")
@@ -119,4 +117,19 @@ def _measured(run: Run, evidence: Evidence) -> list[Section]:
         *found,
         Section("mistakes", wrong, join((on, examples.wrong(evidence, preprocessing)))),
         Section("samples", "Sample predictions", join((on, examples.samples(evidence, preprocessing)))),
+    ]
+
+
+def _given_back(run: Run, evidence: Evidence) -> list[Section]:
+    """What an auto-encoder makes of its inputs."""
+    preprocessing = run.model.preprocessing
+    on = tag("p", f"Measured on the {evidence.part} split, {count(len(evidence.truth))} examples.", class_="aside")
+    codes = reconstructions.codes(run, evidence)
+    shown = Section("samples", "Reconstructions", join((on, reconstructions.samples(evidence, preprocessing))))
+    return [
+        shown,
+        Section("errors", "Errors", join((on, reconstructions.distribution(evidence))), half=True),
+        Section("metrics", "Metrics", results.metrics(run), half=True),
+        Section("worst", "Worst reconstructed", join((on, reconstructions.worst(evidence, preprocessing)))),
+        *([Section("codes", "Codes", join((on, codes)))] if codes is not None else []),
     ]

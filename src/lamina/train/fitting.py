@@ -213,11 +213,12 @@ def prepare(
     heads.check_head(network, in_spec, data.target)
     if loss is None:
         loss = heads.default_loss(data.target, network.out_spec(in_spec).shape[-1])
+    loss = heads.fitting_loss(losses.resolve(loss), network, data.target, data.preprocessing, data.train)
     return Program(
         network=heads.logits_network(network, data.target),
         preprocessing=data.preprocessing,
         target=data.target,
-        loss=losses.resolve(loss),
+        loss=loss,
         optimizer=optimizer,
         augmentation=augmentation,
         penalties=penalties,

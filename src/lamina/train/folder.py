@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from lamina.errors import BadInputError
-from lamina.files import write_atomically
+from lamina.files import check_folder, write_atomically
 from lamina.train.callbacks import Callback
 from lamina.train.loop import Training
 
 __all__ = ["Record", "prepare_folder", "write_json"]
+
+_CONFIG = "config.json"
 
 
 def prepare_folder(out: str | PathLike[str], *, force: bool = False, resume: bool = False) -> Path:
@@ -23,32 +25,11 @@ def prepare_folder(out: str | PathLike[str], *, force: bool = False, resume: boo
     Raises:
         BadInputError: where the folder exists (without ``force`` or ``resume``), is no run, or cannot be written.
     """
-    folder = Path(out)
-    if folder.exists() and not folder.is_dir():
-        raise BadInputError(f"{folder} is a file; a run needs a folder of its own.", "Choose another --out.")
-    filled = folder.is_dir() and any(folder.iterdir())
-    if filled and not (force or resume):
-        raise BadInputError(
-            f"{folder} exists already.", "Use --force to replace it, --resume to go on, or another --out."
-        )
-    if filled and force and not (folder / "config.json").is_file():
-        raise BadInputError(f"{folder} is no run folder (it has no config.json), so --force does not replace it.")
-    if resume and not (folder / "config.json").is_file():
+    ways = "--force to replace it, --resume to go on"
+    folder = check_folder(out, what="a run", mark=_CONFIG, force=force, resume=resume, ways=ways)
+    if resume and not (folder / _CONFIG).is_file():
         raise BadInputError(f"There is no run to resume in {folder}.", "Leave --resume out to start one.")
-    parent = next(path for path in [folder, *folder.absolute().parents] if path.exists())
-    if not parent.is_dir() or not _writable(parent):
-        raise BadInputError(f"{folder} cannot be written: no permission in {parent}.", "Choose another --out.")
     return folder
-
-
-def _writable(folder: Path) -> bool:
-    import tempfile
-
-    try:
-        with tempfile.TemporaryFile(dir=folder):
-            return True
-    except OSError:
-        return False
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
@@ -70,7 +51,7 @@ class Record(Callback):
             (self.folder / "checkpoints").mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise BadInputError(f"{self.folder} cannot be made: {error.strerror or error}.") from error
-        write_json(self.folder / "config.json", self.config)
+        write_json(self.folder / _CONFIG, self.config)
 
     def on_start(self, training: Training) -> None:
         # A resumed run goes on after its checkpoint: rows written since then are computed again.

@@ -21,7 +21,7 @@ from lamina.data.base import Data, Split
 from lamina.errors import ConfigError, TrainingError
 from lamina.layers.base import Params, State
 from lamina.metrics import higher_is_better, main_metric, standard
-from lamina.model import run_batches
+from lamina.model import PIECES, run_batches
 from lamina.train.callbacks import Callback
 from lamina.train.feed import Block, Feed
 from lamina.train.step import Carry, Program
@@ -345,6 +345,8 @@ class Training:
         outputs = self.outputs(self.data.validation, *self.weights(rate))
         if not np.isfinite(outputs).all():  # the weights are, but too large to compute with
             return float("nan"), None
+        if self.data.target.answer == "next":  # the outputs are scores already
+            return float(outputs[:, 0].mean()), self._score(outputs)
         return float(self._loss(outputs, self._truth)), self._score(outputs)
 
     def outputs(self, split: Split, params: Params, state: State) -> np.ndarray:
@@ -354,7 +356,8 @@ class Training:
             if self._stop == "interrupted" and self.status == "running":
                 raise _InterruptedError
 
-        return run_batches(functools.partial(self._predict, params, state), split, _EVALUATION_BATCH, check)
+        size = PIECES if self.data.target.answer == "next" else _EVALUATION_BATCH
+        return run_batches(functools.partial(self._predict, params, state), split, size, check)
 
     def _score(self, outputs: np.ndarray) -> float | None:
         target = self.data.target

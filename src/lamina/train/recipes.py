@@ -65,6 +65,10 @@ class Recipe:
 
 def choose(data: Data) -> Recipe:
     """Network and recipe for the data's kind, size and task."""
+    if data.target.answer == "input":
+        from lamina.train.recipe_autoencoder import autoencoder
+
+        return autoencoder(data)
     kind = data.preprocessing.kind
     if kind == "array" and is_series(data):
         kind = "series"
@@ -219,7 +223,21 @@ def _series(data: Data) -> Recipe:
     return series(data)
 
 
+def _sounds(data: Data) -> Recipe:
+    from lamina.train.recipe_sound import sounds
+
+    return sounds(data)
+
+
+def _videos(data: Data) -> Recipe:
+    from lamina.train.recipe_video import videos
+
+    return videos(data)
+
+
 _RECIPES: dict[str, Callable[[Data], Recipe]] = {  # by the kind of data; the others are vectors
     "image": _pictures,
     "series": _series,
+    "sound": _sounds,
+    "video": _videos,
 }

@@ -12,7 +12,7 @@ import numpy as np
 import optax
 from jax import lax
 
-from lamina import trees
+from lamina import heads, trees
 from lamina.data.augment import Augmentation
 from lamina.data.base import Preprocessing, Target
 from lamina.layers import Layer, Tape
@@ -131,6 +131,9 @@ class Program:
         """The training batch's value of the task's main metric; R² against the training split's mean."""
         if self.target.answer == "input":
             return jnp.mean(jnp.sum(jnp.square(outputs - y).reshape(len(y), -1), axis=1))
+        if self.target.answer == "next":
+            told = jnp.take_along_axis(outputs, y[..., None], axis=-1)[..., 0]
+            return jnp.mean(jax.nn.logsumexp(outputs, axis=-1) - told)
         if self.target.task == "forecast":
             own: Any = getattr(self.target, "in_unit", lambda values: values)
             return jnp.mean(jnp.abs(own(outputs.reshape(y.shape)) - own(y)))
@@ -208,8 +211,10 @@ class Program:
         return tuple(range(1 if self.rates else 0, weight.ndim))
 
     def predict(self, params: Params, state: State, x: Any) -> jax.Array:
-        """Outputs in evaluation, float32."""
+        """Outputs in evaluation, float32; of what comes next the scores of pieces (see `heads.next_scores`)."""
         outputs, _ = self.network.apply(params, state, self.inputs(x, None))
+        if self.target.answer == "next":
+            return heads.next_scores(outputs, x)
         return jnp.asarray(outputs, jnp.float32)
 
     def culprit(self, carry: Carry, x: Any, y: np.ndarray, key: jax.Array) -> str:

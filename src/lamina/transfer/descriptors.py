@@ -24,6 +24,7 @@ from lamina.layers import GlobalAvgPool, Layer, Sequential
 from lamina.layers.base import Params, State
 from lamina.layers.surgery import head_path, upto
 from lamina.model import Model, run_batches, run_inputs
+from lamina.transfer.encoders import body_of
 
 __all__ = ["Describer", "describe", "descriptor_network", "free_name"]
 
@@ -37,7 +38,7 @@ def describe(model: Model, x: Any, layer: str | None = None) -> np.ndarray:
     Source: Razavian et al. 2014, "CNN features off-the-shelf", arXiv:1403.6382.
 
     Args:
-        model: its network is a chain (`Sequential`).
+        model: its network is a chain (`Sequential`), or an auto-encoder, which describes with its code.
         x: raw inputs, several at once, as for `Model.predict`.
         layer: its path in the network, at which a chain can be cut; default: all before the last Dense or Conv layer.
 
@@ -48,6 +49,7 @@ def describe(model: Model, x: Any, layer: str | None = None) -> np.ndarray:
         ConfigError: for a network that cannot be cut there.
         DataError: for inputs that cannot be used.
     """
+    model = body_of(model)
     return Describer(model, descriptor_network(model, layer))(x)
 
 

@@ -25,6 +25,7 @@ from lamina.run import Run
 from lamina.train.conclusion import conclude, surroundings
 from lamina.train.folder import Record, prepare_folder
 from lamina.transfer.descriptors import Describer, descriptor_network, free_name
+from lamina.transfer.encoders import body_of
 
 __all__ = ["HEADS", "fit_head"]
 
@@ -82,6 +83,7 @@ def fit_head(
     if importlib.util.find_spec("sklearn") is None:
         raise ConfigError(f"The head {kind!r} needs scikit-learn.", "Install it: pip install 'lamina[pretrained]'")
     cache.enable()
+    model = body_of(model)
     folder = prepare_folder(out, force=force) if out is not None else None
     if not isinstance(data, Data):
         data = load(data, seed=seed, preprocessing=model.preprocessing)

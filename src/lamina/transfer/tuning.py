@@ -25,6 +25,7 @@ from lamina.run import Run
 from lamina.train import fit
 from lamina.train.recipes import Recipe, choose
 from lamina.transfer.descriptors import Describer
+from lamina.transfer.encoders import body_of
 
 __all__ = ["fine_tune", "tuning_recipe"]
 
@@ -44,7 +45,8 @@ def fine_tune(model: Model, data: Any, *, seed: int = 0, origin: str = "", **opt
     et al. 2022, arXiv:2202.10054 (why the head learns first).
 
     Args:
-        model: its network is a chain (`Sequential`) that ends in a Dense or Conv layer.
+        model: its network is a chain (`Sequential`) that ends in a Dense or Conv layer, or an auto-encoder, whose
+            encoder then gets a head.
         data: a `lamina.data.Data` made with the model's preprocessing, or what `lamina.data.load` reads.
         seed: fixes the split, the new head, shuffling and augmentation.
         origin: where the model comes from, for the record.
@@ -62,6 +64,7 @@ def fine_tune(model: Model, data: Any, *, seed: int = 0, origin: str = "", **opt
 def tuning_recipe(model: Model, data: Data, *, seed: int = 0, origin: str = "") -> Recipe:
     """The network with its new head, which has learned already, and how to fine-tune all of it."""
     began = time.perf_counter()
+    model = body_of(model)
     same = model.target.task == data.target.task and model.target.names == data.target.names
     network = model.network if same else with_outputs(model.network, data.target.units)
     head = head_path(network)
