@@ -32,6 +32,7 @@ from lamina.train.recipes import Recipe
 
 __all__ = ["convnet", "series"]
 
+_LONG = 256  # steps of a series, above which the first convolution strides
 _STEPS = 1_200  # of the optimiser
 _STEPS_AN_EPOCH = 32  # above which batches grow
 _FEW = 100  # validation examples, of which one epoch's luck is more than its merit
@@ -111,12 +112,15 @@ def convnet(data: Data) -> Layer:
 
     Source: Wang, Yan & Oates 2017, "Time series classification from scratch with deep neural networks",
     arXiv:1611.06455 (the fully convolutional network). Departures: half as many filters, and dropout before the end;
-    LayerNorm for series of unequal length, whose filling would go into a batch's statistics.
+    the first convolution strides over long series; LayerNorm for series of unequal length, whose filling would go into
+    a batch's statistics.
     """
-    masked = isinstance(data.preprocessing.input_spec(), Masked)
+    spec = data.preprocessing.input_spec()
+    stride = -(-spec.shape[0] // _LONG)
     layers: list[Layer] = []
-    for filters, width in ((64, 8), (128, 5), (64, 3)):
-        layers += [Conv(filters, width, use_bias=False), LayerNorm() if masked else BatchNorm(), relu]
+    for filters, width, strides in ((64, 8, stride), (128, 5, 1), (64, 3, 1)):
+        norm = LayerNorm() if isinstance(spec, Masked) else BatchNorm()
+        layers += [Conv(filters, width, strides=strides, use_bias=False), norm, relu]
     return Sequential(*layers, GlobalAvgPool(), Dropout(0.2), Dense(data.target.units))
 
 
