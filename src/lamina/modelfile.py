@@ -110,7 +110,7 @@ def read(path: str | PathLike[str]) -> dict[str, Any]:
 
 def _define_types() -> None:
     """Import what a file may name, whatever it does name: a name is only looked up among the types already defined."""
-    from lamina.data import (  # noqa: F401  # noqa: F401  # noqa: F401
+    from lamina.data import (  # noqa: F401
         array_preprocessing,
         characters,
         image_preprocessing,
