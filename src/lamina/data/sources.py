@@ -69,7 +69,8 @@ def _identify_path(source: str | os.PathLike[str]) -> Kind:
         return "image list" if _lists_pictures(path) else "table"
     if suffix == ".npz":
         return "arrays"
-    hint = f"Lamina learns from a folder of pictures, sounds or videos, {', '.join(TABLES)}, .npz, or one of {', '.join(BUILTIN)}."
+    files = ", ".join((*TABLES, ".npz"))
+    hint = f"Lamina learns from a folder of pictures, sounds or videos, {files}, or one of {', '.join(BUILTIN)}."
     if "ubyte" in path.name:
         hint = "Give the folder that holds the IDX files."
     elif suffix in _PICTURES:

@@ -22,8 +22,7 @@ from lamina.data.video_files import (
     ANIMATED,
     VideoHeader,
     frame_names,
-    is_animated,
-    is_numbered,
+    is_frame_folder,
     read_video_header,
 )
 from lamina.data.video_preprocessing import VideoPreprocessing
@@ -170,7 +169,7 @@ def _holds_frames(root: str, folder: str, names: list[str]) -> bool:
         return False
     if any(os.path.splitext(name)[1].lower() not in ANIMATED for name in pictures):
         return True
-    return is_numbered(pictures) and not is_animated(os.path.join(root, folder, pictures[0]))
+    return is_frame_folder(os.path.join(root, folder), pictures)
 
 
 def _content(path: str, index: int) -> bytes:
