@@ -22,7 +22,7 @@ __all__ = [
 HERE = Path(__file__).resolve().parent
 # The order of the sections; names that start alike stand together.
 ORDER = (
-    "steps", "installed", "inference", "predict-folder", "time-to-accuracy", "accuracy", "transfer", "cold-start",
+    "steps", "installed", "inference", "predict-folder", "time-to-accuracy", "accuracy", "sound", "transfer", "cold-start",
     "remat",
 )  # fmt: skip
 HEAD = """# Results

@@ -9,7 +9,7 @@ import pytest
 
 from lamina.data.folder_kind import kind_of_folder
 
-from ..clips import moving, write_gif, write_sounds, write_videos
+from .clips import moving, write_gif, write_sounds, write_videos
 
 
 def pictures(folder: Path, names: tuple[str, ...] = ("a", "b"), count: int = 4) -> None:

@@ -21,7 +21,7 @@ from lamina.data.sound_files import SoundHeader, read_sound
 from lamina.data.sound_preprocessing import SoundPreprocessing
 from lamina.errors import ConfigError, DataError
 
-from ..clips import tone, wav_bytes, write_sounds
+from .clips import tone, wav_bytes, write_sounds
 
 
 def preprocessing(**changed: object) -> SoundPreprocessing:

@@ -12,7 +12,7 @@ from lamina.data import sound_files
 from lamina.data.media import UnreadableClipError
 from lamina.data.sound_files import NEEDS_SOUNDFILE, read_sound, read_sound_header
 
-from ..clips import tone, wav_bytes
+from .clips import tone, wav_bytes
 
 
 @pytest.mark.parametrize("extensible", [False, True])
@@ -125,7 +125,7 @@ def test_a_flac_that_was_cut_is_told(tmp_path: Path) -> None:
     path = tmp_path / "x.flac"
     soundfile.write(path, np.random.default_rng(0).normal(size=20000) / 4, 8000)
     path.write_bytes(path.read_bytes()[:15000])
-    with pytest.raises(UnreadableClipError, match="cut short|damaged"):
+    with pytest.raises(UnreadableClipError, match=r"cut short|damaged"):
         read_sound(path, 8000, 20000)
 
 

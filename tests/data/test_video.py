@@ -18,7 +18,7 @@ from lamina.data.video_files import frame_names, is_numbered, read_video, read_v
 from lamina.data.video_preprocessing import VideoPreprocessing
 from lamina.errors import DataError
 
-from ..clips import moving, write_gif, write_videos
+from .clips import moving, write_gif, write_videos
 
 
 class TestFiles:

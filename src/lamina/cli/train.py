@@ -34,8 +34,8 @@ def train(
         str,
         typer.Argument(
             metavar="DATA",
-            help="A folder with a sub-folder of pictures, sounds or videos for each class; a .csv or .parquet table, or a .csv of "
-            "picture paths; an .npz file; a built-in set: digits, mnist, fashion-mnist.",
+            help="A folder with a sub-folder of pictures, sounds or videos for each class; a .csv or .parquet table, "
+            "or a .csv of picture paths; an .npz file; a built-in set: digits, mnist, fashion-mnist.",
         ),
     ],
     target: Annotated[

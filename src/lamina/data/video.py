@@ -82,7 +82,7 @@ class _Videos(Medium[VideoHeader]):
     def __init__(self, scale: str = "auto", size: int | tuple[int, int] | None = None) -> None:
         self._scale, self._size = scale, size
 
-    def list(self, folder: str | os.PathLike[str]) -> Listing:
+    def listing(self, folder: str | os.PathLike[str]) -> Listing:
         listing = list_folder(folder, self.many)
         depth = 2 if listing.given else 1  # folders above the examples
         inside: dict[str, list[int]] = {}

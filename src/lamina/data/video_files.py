@@ -1,4 +1,4 @@
-"""One video, an animated GIF or WebP or a folder of numbered pictures → uint8 frames, evenly taken, of a wanted size."""
+"""One video (an animated GIF or WebP, or a folder of numbered pictures) → uint8 frames of a wanted number and size."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def is_animated(path: str) -> bool:
 
 
 def is_frame_folder(folder: str, names: Iterable[str]) -> bool:
-    """Whether a folder's files are the frames of one video, by their names: numbered pictures, none of them animated."""
+    """Whether a folder's files are the frames of one video: numbered pictures that are not animated themselves."""
     frames = frame_names(names)
     if not is_numbered(frames):
         return False

@@ -115,4 +115,5 @@ class VideoPreprocessing(ClipPreprocessing):
             )
         if not len(frames):
             raise UnreadableClipError("video", "given as an array", "it has no frames")
-        return frames[sampled(len(frames), self.frames)]
+        chosen: np.ndarray = frames[sampled(len(frames), self.frames)]
+        return chosen

@@ -35,7 +35,8 @@ def _coloured(shares: np.ndarray) -> np.ndarray:
     """Numbers from 0 to 1 as colours, uint8 ``(..., 3)``."""
     places = np.linspace(0, 1, len(_COLOURS))
     channels = [np.interp(shares, places, _COLOURS[:, channel]) for channel in range(3)]
-    return np.rint(np.stack(channels, axis=-1)).astype(np.uint8)
+    coloured: np.ndarray = np.rint(np.stack(channels, axis=-1)).astype(np.uint8)
+    return coloured
 
 
 def _strip(videos: np.ndarray) -> np.ndarray:
