@@ -49,8 +49,9 @@ def test_characters_keep_their_case_and_lose_the_white_space_around() -> None:
     assert vocabulary.encode(" An7") == [0, 3, 1]
 
 
-def test_a_vocabulary_holds_what_occurs_twice_the_most_frequent_first() -> None:
-    assert fit_vocabulary(["b a a", "c a b"], "words").tokens == ("a", "b")
+def test_a_vocabulary_holds_all_words_the_most_frequent_first_and_what_else_occurs_twice() -> None:
+    assert fit_vocabulary(["b a a 17 8", "c a b 8"], "words").tokens == ("a", "8", "b", "c")
+    assert fit_vocabulary(["baa", "cab"], "characters").tokens == ("a", "b")
 
 
 @pytest.mark.parametrize(

@@ -153,8 +153,10 @@ def _describe_baselines(reporter: Reporter, run: Run) -> None:
     """The mean absolute errors of the network and of what it has to be better than."""
     rows = [["mean absolute error", "validation", "test"]]
     rows.append(["this network", *(metric_number(part["mae"][0]) for part in (run.validation, run.test))])
-    for row in run.data.card.facts["baselines"]:
-        rows.append([row["baseline"], metric_number(row["validation"]), metric_number(row["test"])])
+    rows += [
+        [row["baseline"], metric_number(row["validation"]), metric_number(row["test"])]
+        for row in run.data.card.facts["baselines"]
+    ]
     first, *rest = aligned(rows, right=(1, 2))
     reporter.say(styled(first))
     for line in [*rest, ""]:

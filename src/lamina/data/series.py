@@ -180,7 +180,8 @@ def _rule(series: Series, parts: Mapping[str, tuple[int, int]]) -> str:
     spans = [
         f"{name} {shown[first]} to {shown[end - 1]} ({end - first:,} steps)" for name, (first, end) in parts.items()
     ]
-    return f"In time: {', '.join(spans)}. Windows look back across the borders; what is forecast in one part is in no other."
+    rest = "Windows look back across the borders; what is forecast in one part is in no other."
+    return f"In time: {', '.join(spans)}. {rest}"
 
 
 def _whole(name: str, value: int) -> int:

@@ -42,11 +42,11 @@ class SeriesPreprocessing(Preprocessing):
         Raises:
             DataError: for a series of another length or with another number of channels.
         """
-        series = [np.asarray(one, np.float64) for one in raw]
+        series: list[np.ndarray] = [np.asarray(one, np.float64) for one in raw]
         series = [one[:, None] if one.ndim == 1 else one for one in series]
         for place, one in enumerate(series, 1):
             self.check(one, f"Series {place}")
-        scaled = [((one - self.mean) / self.std).astype(np.float32) for one in series]
+        scaled: list[np.ndarray] = [((one - self.mean) / self.std).astype(np.float32) for one in series]
         if not self.masked:
             return np.stack(scaled) if scaled else np.zeros((0, self.steps, len(self.mean)), np.float32)
         longest = max(self.steps, *(len(one) for one in scaled), 1)

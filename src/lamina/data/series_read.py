@@ -76,7 +76,11 @@ def read_training_series(source: Any, target: str | None, time_column: str | Non
     others = [column for column in frame.columns if column not in (name, target, *numeric)]
     if target is None:
         target = _only(numeric, table.source)
-    check_order(times, TimeColumn(name, form, _shown_unit(times), 1.0).write(times), table.source)
+    check_order(
+        times,
+        TimeColumn(name, form, "seconds" if times.dtype.kind == "M" else "number", 1.0).write(times),
+        table.source,
+    )
     column = fit_step(name, form, times, table.source)
     names = (target, *(other for other in numeric if other != target))
     remarks = [f"Columns that are no numbers are not used: {', '.join(map(repr, others))}."] if others else []
@@ -183,7 +187,7 @@ def _numbers(table: Table, name: str, shown: Sequence[str]) -> np.ndarray:
 
 def _bridged(values: np.ndarray) -> np.ndarray:
     known = np.flatnonzero(~np.isnan(values))
-    return np.interp(np.arange(len(values)), known, values[known])
+    return np.asarray(np.interp(np.arange(len(values)), known, values[known]))
 
 
 def _is_numeric(series: pl.Series) -> bool:
@@ -197,7 +201,3 @@ def _only(numeric: Sequence[str], source: str) -> str:
         return numeric[0]
     shown = ", ".join(numeric[:20]) or "none"
     raise DataError(f"Which column of {source} is to be forecast?", f"Name the target; of numbers there are {shown}.")
-
-
-def _shown_unit(times: np.ndarray) -> str:
-    return "seconds" if times.dtype.kind == "M" else "number"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import polars as pl
@@ -53,7 +53,7 @@ class TimeColumn(Config):
         """Times → float64 ``(n,)``, one apart for each step."""
         return _count(times, self.unit) / self.step
 
-    def after(self, time: np.generic, count: int) -> np.ndarray:
+    def after(self, time: Any, count: int) -> np.ndarray:
         """The ``count`` times that follow one."""
         ahead = np.arange(1, count + 1)
         if self.unit == "number":
@@ -110,13 +110,12 @@ def find_times(frame: pl.DataFrame, name: str | None, target: str | None, source
     if name is not None:
         if name not in columns:
             raise DataError(f"{source} has no column {name!r}.", nearest(name, columns))
-        form, times = _parse(frame[name], name, source)
-        return name, form, times
+        return name, *_parse(frame[name], name, source)
     rest = [column for column in columns if column != target]
     for column in rest:
-        form = _date_format(frame[column])
-        if form is not None:
-            return column, form, _parse(frame[column], column, source, form)[1]
+        found = _date_format(frame[column])
+        if found is not None:
+            return column, found, read_times(frame[column], found, source)
     for column in rest:
         numbers = as_numbers(frame[column])
         steps = np.diff(numbers)
@@ -151,7 +150,7 @@ def steps_of(column: TimeColumn, times: np.ndarray, source: str) -> np.ndarray:
     """
     places = column.places(times)
     places = places - places[0]
-    steps = np.rint(places).astype(np.int64)
+    steps: np.ndarray = np.rint(places).astype(np.int64)
     off = np.abs(places - steps) > _JITTER
     off[1:] |= np.diff(steps) < 1
     shown = column.write(times)

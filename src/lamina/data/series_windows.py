@@ -63,10 +63,9 @@ class ForecastTarget(Target):
 
 @dataclass(frozen=True, repr=False)
 class WindowPreprocessing(Preprocessing):
-    """The last ``window`` steps of a series: every column standardised (the one to forecast after a power), and where
-    the steps lie in year, week and day.
+    """The last ``window`` steps of a series: its columns standardised, and where they lie in year, week and day.
 
-    A place in a cycle is given as sine and cosine of its angle.
+    The column to forecast is raised to a power first. A place in a cycle is given as sine and cosine of its angle.
 
     Attributes:
         time: the column that says when.
@@ -178,7 +177,7 @@ class WindowSplit:
 
     def read(self, indices: np.ndarray) -> np.ndarray:
         """float32 ``(n, window, channels)``."""
-        return self.steps[self.starts[indices][:, None] + np.arange(self.window)]
+        return np.asarray(self.steps[self.starts[indices][:, None] + np.arange(self.window)])
 
 
 def raised(values: np.ndarray, power: float) -> np.ndarray:

@@ -131,7 +131,7 @@ def fit_texts(texts: Sequence[str], tokens: str = "auto") -> tuple[TextPreproces
         unit, why = ("words" if tokens == "words" else "characters"), f"The texts are read by their {tokens}, as asked."
     vocabulary = fit_vocabulary(texts, unit)
     if not vocabulary.tokens:
-        raise DataError(f"None of the {unit} of the training texts occurs twice: there is nothing to learn from.")
+        raise DataError(f"The training texts hold no {unit} to learn from.")
     lengths = [len(vocabulary.split(text)) for text in texts]
     length = int(np.ceil(np.quantile(lengths, _QUANTILE)))
     return TextPreprocessing(vocabulary, max(1, min(length, _LONGEST[unit]))), why

@@ -22,7 +22,6 @@ _WORD = re.compile(r"\w+(?:['’]\w+)*|[^\w\s]")
 _FEW_WORDS = 3.0  # words a text on average: names and codes have fewer
 _LONG_WORD = 9.0  # characters a word on average: scripts without spaces have more
 _MOST = {"words": 50_000, "characters": 5_000}
-_LEAST = {"words": 2, "characters": 2}  # occurrences in the training split
 
 
 @dataclass(frozen=True, repr=False)
@@ -75,7 +74,10 @@ def choose_unit(texts: Sequence[str]) -> tuple[Unit, str]:
 
 
 def fit_vocabulary(texts: Sequence[str], unit: Unit) -> Vocabulary:
-    """The tokens that occur at least twice in the texts, the most frequent first.
+    """The tokens that the texts hold, the most frequent first.
+
+    Numbers and characters that occur only once have no code of their own: the codes for what is not known are learned
+    from them. Words that occur once have one, since on small sets they tell the most.
 
     Args:
         texts: of the training split alone.
@@ -85,7 +87,11 @@ def fit_vocabulary(texts: Sequence[str], unit: Unit) -> Vocabulary:
     counts: Counter[str] = Counter()
     for text in texts:
         counts.update(empty.split(text))
-    ordered = sorted((-number, token) for token, number in counts.items() if number >= _LEAST[unit])
+    ordered = sorted(
+        (-number, token)
+        for token, number in counts.items()
+        if number > 1 or (unit == "words" and not _is_number(token))
+    )
     return Vocabulary(unit, tuple(token for _, token in ordered[: _MOST[unit]]), empty.lower)
 
 

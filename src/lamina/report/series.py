@@ -1,4 +1,4 @@
-"""Series in the page: forecasts of the test part, errors by step ahead, single windows, the mean series of each class."""
+"""Series in the page: forecasts, their errors by step ahead, single windows, the mean series of each class."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 
 from lamina.data.base import Data
-from lamina.data.series_baselines import fit_ridge, mean_absolute_error, numbers_in
+from lamina.data.series_baselines import Ridge, fit_ridge, mean_absolute_error, numbers_in
 from lamina.data.series_windows import WindowSplit
 from lamina.initializers import Zeros
 from lamina.layers import (
@@ -18,6 +18,8 @@ from lamina.layers import (
     Flatten,
     GlobalAvgPool,
     Layer,
+    LayerNorm,
+    Masked,
     Parallel,
     Pretrained,
     Reversible,
@@ -30,6 +32,7 @@ from lamina.train.recipes import Recipe
 
 __all__ = ["convnet", "series"]
 
+_LONG = 256  # steps of a series, above which the first convolution strides
 _STEPS = 1_200  # of the optimiser
 _STEPS_AN_EPOCH = 32  # above which batches grow
 _FEW = 100  # validation examples, of which one epoch's luck is more than its merit
@@ -53,7 +56,7 @@ def _forecast(data: Data, width: int = 128, dropout: float = 0.5, rate: float = 
     bent = Sequential(Flatten(), Dense(width), relu, Dropout(dropout), Dense(horizon, kernel_init=Zeros()))
     both = Parallel(linear=linear, bent=bent, merge="add")
     begun: dict[str, Any] = {"linear": {"1": {"kernel": kernel, "bias": bias}}}
-    network: Layer = Sequential(forecast=both if by == "none" else Reversible(both, by))
+    network = Sequential(forecast=both if by == "none" else Reversible(both, by))
     params = {"forecast": begun if by == "none" else {"body": begun}}
     return Recipe(
         network=Pretrained(network, params, {}),
@@ -78,9 +81,10 @@ def _start(
     data: Data, train: WindowSplit, validation: WindowSplit
 ) -> tuple[Literal["none", "last"], np.ndarray, np.ndarray]:
     """Whether changes are learned or values, by ridge regression's error on the validation part; and its weights."""
-    found = {}
+    found: dict[Literal["none", "last"], tuple[float, Ridge, tuple[int, ...]]] = {}
+    ways: tuple[Literal["none", "last"], ...] = ("none", "last")
     truth = data.target.decode(validation.targets)
-    for by in ("none", "last"):
+    for by in ways:
         x, y = _changes(train, by)
         x_held, y_held = _changes(validation, by)
         ridge = fit_ridge(x, y, x_held, y_held)
@@ -107,11 +111,16 @@ def convnet(data: Data) -> Layer:
     """Three convolutions over time with BatchNorm and ReLU, the mean over time, and a dense layer.
 
     Source: Wang, Yan & Oates 2017, "Time series classification from scratch with deep neural networks",
-    arXiv:1611.06455 (the fully convolutional network). Departure: half as many filters, and dropout before the end.
+    arXiv:1611.06455 (the fully convolutional network). Departures: half as many filters, and dropout before the end;
+    the first convolution strides over long series; LayerNorm for series of unequal length, whose filling would go into
+    a batch's statistics.
     """
+    spec = data.preprocessing.input_spec()
+    stride = -(-spec.shape[0] // _LONG)
     layers: list[Layer] = []
-    for filters, width in ((64, 8), (128, 5), (64, 3)):
-        layers += [Conv(filters, width, use_bias=False), BatchNorm(), relu]
+    for filters, width, strides in ((64, 8, stride), (128, 5, 1), (64, 3, 1)):
+        norm = LayerNorm() if isinstance(spec, Masked) else BatchNorm()
+        layers += [Conv(filters, width, strides=strides, use_bias=False), norm, relu]
     return Sequential(*layers, GlobalAvgPool(), Dropout(0.2), Dense(data.target.units))
 
 
