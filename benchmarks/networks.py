@@ -15,7 +15,7 @@ import numpy as np
 __all__ = [
     "EPSILON", "GATES", "IMAGENET", "MOMENTUM", "NETWORKS", "BatchNorm", "Concat", "Conv", "Dense", "Flatten",
     "GlobalAvgPool", "MaxPool", "Network", "Recurrent", "Relu", "Relu6", "Residual", "Weights", "cross_entropy",
-    "epoch_order", "examples", "first_weights", "shape_after", "trained_weights",
+    "epoch_order", "examples", "first_weights", "loss", "shape_after", "trained_weights",
 ]  # fmt: skip
 
 Layers: TypeAlias = tuple[Any, ...]  # of the classes below
@@ -117,7 +117,7 @@ class Network:
 
     Attributes:
         input_shape: of an example, channels-last.
-        layers: the last one gives logits.
+        layers: the last one gives logits, or the input again where it reconstructs.
         steps: optimiser steps that are timed as one.
         per_execution: Keras' steps_per_execution.
         batches: different ones that are trained on in turn.
@@ -125,6 +125,7 @@ class Network:
         peers: who is measured unless others are asked for; empty for all.
         compared_after: steps after which the losses are compared. Adam's first steps divide a gradient by its size:
             what rounding does to the smallest ones grows with every layer and step.
+        reconstructs: an auto-encoder: the loss is the mean squared error between its outputs and its inputs.
     """
 
     title: str
@@ -137,6 +138,7 @@ class Network:
     batches: int = 64
     rate: float = 1e-3
     peers: tuple[str, ...] = ()
+    reconstructs: bool = False
 
     @property
     def classes(self) -> int:
@@ -317,6 +319,11 @@ NETWORKS = {
         *((96, 96, 3), _mobilenet(32, _BLOCKS, 10), 32, 4, 2, 2),
     ),
     **{f"{name}-224": _for_training(network, 8 if name == "vgg11" else 16) for name, network in IMAGENET.items()},
+    "autoencoder": Network(
+        "Auto-encoder 784-1000-500-250-30 and its mirror, batch 100, squared error",
+        *((784,), _dense(1000, 500, 250, 30, 250, 500, 1000, 784), 100, 20, 10),
+        reconstructs=True,
+    ),
     "lenet-small": Network(
         "LeNet-like 8×8, batch 32: conv 3×3 32, pool 2, conv 3×3 64, pool 2, dense 128, dense 10",
         *((8, 8, 1), _lenet(3), 32, 100, 10),
@@ -398,6 +405,13 @@ def epoch_order(count: int, batch_size: int, seed: int, epoch: int) -> np.ndarra
     steps = -(-count // batch_size)
     missing = steps * batch_size - count
     return np.concatenate([order, order[:missing]]).astype(np.int32).reshape(steps, batch_size)
+
+
+def loss(network: Network, outputs: np.ndarray, x: np.ndarray, y: np.ndarray) -> float:
+    """What the network is trained on: cross-entropy by the labels, or the mean squared error by its own inputs."""
+    if network.reconstructs:
+        return float(np.mean(np.square(np.subtract(outputs, x, dtype=np.float64))))
+    return cross_entropy(outputs, y)
 
 
 def cross_entropy(logits: np.ndarray, labels: np.ndarray) -> float:

@@ -88,6 +88,8 @@ def reason(name: str, network: str, precision: str) -> str:
     """Why a peer cannot take part, or nothing."""
     if name != "sklearn":
         return ""
+    if NETWORKS[network].reconstructs:
+        return "this is its classifier"
     if not network.startswith("mlp"):
         return "it has only networks of dense layers"
     return "it has no bfloat16" if precision == "bf16" else ""

@@ -16,7 +16,7 @@ import traceback
 from typing import Any
 
 import numpy as np
-from networks import IMAGENET, NETWORKS, cross_entropy, examples
+from networks import IMAGENET, NETWORKS, examples, loss
 from workers.base import Trainer
 
 COMPARED = 10  # batches that the peers go round and round on before their losses are compared
@@ -84,7 +84,7 @@ class Worker:
         x, y = examples(described, 1, SEED)
         self.trainer.precision = "f32"
         self.trainer.build(described, SEED, 1e-3, **self.trainer.variants(described)[0])
-        return {"loss": cross_entropy(self.trainer.logits(x, training=True), y)}
+        return {"loss": loss(described, self.trainer.logits(x, training=True), x, y)}
 
     def loss(self, steps: int) -> dict[str, Any]:
         """The loss with the first weights, and after so many steps from there."""
@@ -108,7 +108,7 @@ class Worker:
 
     def _loss(self) -> float:
         x, y = self.compared
-        return cross_entropy(self.trainer.logits(x, training=True), y)
+        return loss(self.network, self.trainer.logits(x, training=True), x, y)
 
     def _next(self, steps: int) -> np.ndarray:
         rows = self.rows[(self.next + np.arange(steps)) % len(self.rows)]

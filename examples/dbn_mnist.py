@@ -40,7 +40,7 @@ def main(source: str = "mnist", *, quick: bool = False) -> dict[str, float]:
     epochs = 30
 
     began = time.perf_counter()
-    stack = lm.unsupervised.DBN(sizes, sample_visible=False).fit(pictures, epochs=20)
+    stack = lm.unsupervised.DBN(sizes).fit(pictures, epochs=20)
     print(f"pre-training: {time.perf_counter() - began:.0f} s")
     if not quick:
         stack.machines[0].draw_filters("dbn_filters.png")

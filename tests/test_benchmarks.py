@@ -403,6 +403,24 @@ def test_the_loss_that_is_compared_is_cross_entropy(bench: SimpleNamespace) -> N
     assert bench.networks.cross_entropy(logits, labels) == pytest.approx(float(expected), rel=1e-5)
 
 
+def test_an_auto_encoders_loss_is_the_squared_error_by_its_inputs(bench: SimpleNamespace) -> None:
+    described = bench.networks.NETWORKS["autoencoder"]
+    assert described.reconstructs
+    x, y = bench.networks.examples(described, 1, 0)
+    outputs = x + 0.5
+    assert bench.networks.loss(described, outputs, x, y) == pytest.approx(0.25, rel=1e-4)
+    ours, theirs = bench.lamina_trainer.LaminaTrainer(), bench.jax_trainer.JaxTrainer()
+    rows = np.arange(described.batch_size, dtype=np.int32)[None].repeat(2, axis=0)
+    found = []
+    for trainer in (ours, theirs):
+        trainer.build(described, 0, 1e-3)
+        trainer.feed(x, y)
+        with jax.numpy_dtype_promotion("standard"):
+            trainer.train(rows)
+        found.append(bench.networks.loss(described, trainer.logits(x), x, y))
+    assert found[0] == pytest.approx(found[1], rel=1e-4)
+
+
 def _have(*packages: str) -> bool:
     return all(importlib.util.find_spec(package) for package in packages)
 

@@ -157,3 +157,34 @@ def test_pre_trained_sigmoid_networks_learn_digits(capsys: pytest.CaptureFixture
     assert set(errors) == {"pre-trained", "random", "today's"}
     assert max(errors.values()) < 0.08
     assert "pre-training:" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_the_science_auto_encoder_is_better_than_pca_and_every_start_is_in_the_table(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    example = module("autoencoder_mnist")
+    found = example.main(["--quick", "--out", str(tmp_path)])
+    assert list(found["starts"]) == ["RBM pre-trained", "uniform", "Gaussian", "Xavier", "He"]
+    assert found["methods"]["network"] < found["methods"]["PCA"]
+    assert (tmp_path / "comparison.html").is_file()
+    assert (tmp_path / "two" / "codes.svg").is_file()
+    assert "In all" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_gradients_shrink_with_the_uniform_heuristic_and_keep_their_size_with_xaviers(tmp_path: Path) -> None:
+    found = module("initialisation").main(["--quick", "--out", str(tmp_path)])
+    for act in ("tanh", "softsign"):
+        ratios = {start: found[act, start].gradients[0] / found[act, start].gradients[-1] for start in
+                  ("uniform heuristic", "Xavier")}  # fmt: skip
+        assert ratios["uniform heuristic"] < 0.2
+        assert 0.3 < ratios["Xavier"] < 3
+    assert (tmp_path / "spread.svg").is_file()
+
+
+@pytest.mark.slow
+def test_dropout_is_measured_with_and_without_max_norm() -> None:
+    errors = module("dropout_mnist").main(["--quick"])
+    assert list(errors) == ["without dropout", "dropout", "dropout and max-norm"]
+    assert max(errors.values()) < 0.15

@@ -82,6 +82,8 @@ class JaxTrainer(Trainer):
 
     def _objective(self, params: Any, state: Any, x: jax.Array, y: jax.Array) -> tuple[jax.Array, Any]:
         logits, state = self.apply(params, state, x, training=True)
+        if self.network.reconstructs:
+            return jnp.mean(jnp.square(logits - x)), state
         return optax.losses.softmax_cross_entropy_with_integer_labels(logits, y).mean(), state
 
     def _scan(self, carry: Any, x: jax.Array, y: jax.Array, rows: jax.Array) -> Any:

@@ -52,7 +52,9 @@ class KerasTrainer(Trainer):
         self.model.compile(
             # Keras' own epsilon is 1e-7.
             optimizer=keras.optimizers.Adam(rate, epsilon=1e-8),
-            loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+            loss=keras.losses.MeanSquaredError()
+            if network.reconstructs
+            else keras.losses.SparseCategoricalCrossentropy(from_logits=True),
             steps_per_execution=network.per_execution if self.fit else 1,
             jit_compile=variant.get("jit_compile", "auto"),
         )
@@ -62,7 +64,7 @@ class KerasTrainer(Trainer):
         self.reset()
 
     def feed(self, x: np.ndarray, y: np.ndarray) -> None:
-        self.x, self.y = x, y
+        self.x, self.y = x, x if self.network.reconstructs else y
 
     def reset(self) -> None:
         place(self.model, self.network, self.weights)

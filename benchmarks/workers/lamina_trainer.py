@@ -29,7 +29,7 @@ from networks import (
 
 import lamina as lm
 from lamina.data.array_preprocessing import ArrayPreprocessing
-from lamina.data.base import ArraySplit, ClassTarget, Data, DataCard
+from lamina.data.base import ArraySplit, ClassTarget, Data, DataCard, InputTarget
 from lamina.kernels import native
 from lamina.train.callbacks import Callback
 from lamina.train.loop import Plan, Training
@@ -46,8 +46,8 @@ class LaminaTrainer(Trainer):
         self.program = Program(
             network=made(network.layers),
             preprocessing=ArrayPreprocessing(network.input_shape),
-            target=ClassTarget(tuple(map(str, range(network.classes)))),
-            loss=lm.losses.SoftmaxCrossEntropy(),
+            target=InputTarget() if network.reconstructs else ClassTarget(tuple(map(str, range(network.classes)))),
+            loss=lm.losses.SquaredError() if network.reconstructs else lm.losses.SoftmaxCrossEntropy(),
             optimizer=lm.optim.Adam(rate),
             dtype={"f32": "float32", "bf16": "bfloat16"}[self.precision],
         )

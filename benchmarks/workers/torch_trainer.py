@@ -58,7 +58,7 @@ class TorchTrainer(Trainer):
         if self.channels_last:
             self.model = self.model.to(memory_format=torch.channels_last)
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=rate, fused=self.fused or None)
-        loss = nn.CrossEntropyLoss()
+        loss = nn.MSELoss() if network.reconstructs else nn.CrossEntropyLoss()
 
         def objective(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
             return loss(self._outputs(x), y)
@@ -75,7 +75,8 @@ class TorchTrainer(Trainer):
 
     def train(self, rows: np.ndarray) -> None:
         for row in torch.from_numpy(rows):
-            x, y = self._batch(self.x, row), self.y[row]
+            x = self._batch(self.x, row)
+            y = x if self.network.reconstructs else self.y[row]
             self.optimizer.zero_grad(set_to_none=True)
             self.objective(x, y).backward()
             self.optimizer.step()

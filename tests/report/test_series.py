@@ -22,7 +22,6 @@ from lamina.report import series
 from lamina.report.evidence import Evidence, gather
 from lamina.run import Run
 
-
 VALUES = 5 + np.sin(2 * np.pi * np.arange(150) / 9) + 0.1 * np.random.default_rng(0).standard_normal(150)
 
 

@@ -14,6 +14,8 @@ from lamina.errors import ConfigError
 from lamina.layers.pretrained import holds_weights
 from lamina.unsupervised import DBN, RBM, TrainedDBN, load
 
+EPOCHS = (40, 30, 30)
+
 
 @pytest.fixture(scope="module")
 def digits() -> tuple[np.ndarray, np.ndarray]:
@@ -25,15 +27,15 @@ def digits() -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.fixture(scope="module")
 def trained(digits: tuple[np.ndarray, np.ndarray]) -> TrainedDBN:
-    return DBN([32, 16, 6], top="gaussian").fit(digits[0], epochs=(40, 30, 20), progress=False)
+    return DBN([64, 32, 10], top="gaussian").fit(digits[0], epochs=EPOCHS, batch_size=20, progress=False)
 
 
 def test_each_machine_learns_the_means_of_the_one_below(
     trained: TrainedDBN, digits: tuple[np.ndarray, np.ndarray]
 ) -> None:
     x = digits[0].reshape(len(digits[0]), -1)
-    for index, epochs in enumerate((40, 30, 20)):
-        found = trained.machines[index].rbm.fit(x, epochs=epochs, seed=index, progress=False)
+    for index, epochs in enumerate(EPOCHS):
+        found = trained.machines[index].rbm.fit(x, epochs=epochs, batch_size=20, seed=index, progress=False)
         np.testing.assert_array_equal(found.params["kernel"], trained.machines[index].params["kernel"])
         x = found.transform(x)
     np.testing.assert_array_equal(trained.transform(digits[0]), x)
@@ -62,7 +64,7 @@ def test_the_stack_reconstructs_better_than_the_mean(
 ) -> None:
     x = digits[0]
     error = np.square(x - trained.reconstruct(x)).sum(axis=(1, 2, 3)).mean()
-    assert error < 0.9 * np.square(x - x.mean(axis=0)).sum(axis=(1, 2, 3)).mean()
+    assert error < 0.5 * np.square(x - x.mean(axis=0)).sum(axis=(1, 2, 3)).mean()
 
 
 def test_a_classifier_begins_with_its_weights_and_is_fine_tuned(digits: tuple[np.ndarray, np.ndarray]) -> None:
@@ -95,10 +97,11 @@ def test_it_is_kept_in_a_file(trained: TrainedDBN, digits: tuple[np.ndarray, np.
 def test_options_are_those_of_every_machine() -> None:
     net = DBN([5, 4, 3], visible="gaussian", top="relu", weight_decay=0.01)
     assert net.rbms == (
-        RBM(5, visible="gaussian", weight_decay=0.01),
-        RBM(4, weight_decay=0.01),
-        RBM(3, hidden_units="relu", weight_decay=0.01),
+        RBM(5, visible="gaussian", weight_decay=0.01, sample_visible=False),
+        RBM(4, weight_decay=0.01, sample_visible=False),
+        RBM(3, hidden_units="relu", weight_decay=0.01, sample_visible=False),
     )
+    assert DBN([2], sample_visible=True).rbms[0].sample_visible
 
 
 @pytest.mark.parametrize(

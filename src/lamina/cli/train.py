@@ -36,9 +36,9 @@ def train(
         str,
         typer.Argument(
             metavar="DATA",
-            help="A folder with a sub-folder of pictures, sounds, videos or .txt for each class; a .csv or .parquet table, "
-            "or a .csv of picture paths; a .ts file of series; one .txt to learn to go on with; an .npz file; a built-in "
-            "set: digits, mnist, fashion-mnist.",
+            help="A folder with a sub-folder of pictures, sounds, videos or .txt for each class; a .csv or .parquet "
+            "table, or a .csv of picture paths; a .ts file of series; one .txt to learn to go on with; an .npz file; a "
+            "built-in set: digits, mnist, fashion-mnist.",
         ),
     ],
     target: Annotated[

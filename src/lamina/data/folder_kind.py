@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias
 from lamina.data.decode import EXTENSIONS as PICTURES
 from lamina.data.image_files import folders_and_files, given_parts
 from lamina.data.sound_files import EXTENSIONS as SOUNDS
-from lamina.data.video_files import ANIMATED, frame_names, is_animated, is_numbered
+from lamina.data.video_files import ANIMATED, is_animated, is_frame_folder
 
 __all__ = ["FolderKind", "kind_of_folder"]
 
@@ -58,8 +58,7 @@ def _votes(folder: str) -> Counter[str]:
             within = os.listdir(place)
         except OSError:
             continue
-        frames = frame_names(within)
-        if is_numbered(frames) and not is_animated(os.path.join(place, frames[0])):
+        if is_frame_folder(place, within):
             votes["videos"] += 1
         else:
             votes += _of_files(place, within[:_FILES])

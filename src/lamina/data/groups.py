@@ -156,5 +156,5 @@ def whole_groups(
             fullest = np.bincount(part_of, minlength=len(shares)).argmax()
             candidates = np.flatnonzero(part_of == fullest)
             part_of[candidates[counts[candidates].sum(axis=1).argmin()]] = part
-    part = part_of[group_of]
-    return tuple(np.flatnonzero(part == index) for index in range(len(shares)))
+    parts = part_of[group_of]
+    return tuple(np.flatnonzero(parts == index) for index in range(len(shares)))

@@ -123,7 +123,7 @@ class Medium(Generic[Header]):
     one: ClassVar[str]
     many: ClassVar[str]
 
-    def list(self, folder: str | os.PathLike[str]) -> Listing:
+    def listing(self, folder: str | os.PathLike[str]) -> Listing:
         """The examples of a folder; what is something else has been left out, with a warning."""
         raise NotImplementedError
 
@@ -196,7 +196,7 @@ def load_clips(
         DataError: no such folder, an empty one, no examples, one class only, a class with one example, more than half
             of the examples unreadable, a class in ``test/`` that ``train/`` lacks.
     """
-    listing = medium.list(folder)
+    listing = medium.listing(folder)
     if TRAIN not in listing.parts:
         raise DataError(f"{listing.source} has no training part.", "Expected train/ beside the other parts.")
     headers = _inspect(medium, listing)
@@ -251,7 +251,7 @@ def load_clips_split(
     """
     if not isinstance(target, ClassTarget):
         raise DataError(f"{folder} has {medium.many} by class; the model was trained for another task ({target.task}).")
-    listing = medium.list(folder)
+    listing = medium.listing(folder)
     for name in listing.names:
         if name not in target.names:
             raise DataError(f"The model knows no class {name!r} of {listing.source}.", nearest(name, target.names))

@@ -17,12 +17,12 @@ _TINY = 1e-20  # power below which there is silence
 
 
 def to_mel(hertz: Any) -> Any:
-    """M = 2595 log10(1 + f / 700), the mel scale of O'Shaughnessy 1987 and of HTK."""
+    """The mel scale of O'Shaughnessy 1987 and of HTK, m = 2595 log10(1 + f / 700)."""
     return 2595.0 * np.log10(1.0 + np.asarray(hertz, np.float64) / 700.0)
 
 
 def from_mel(mel: Any) -> Any:
-    """F = 700 (10^(m / 2595) − 1), the inverse of `to_mel`."""
+    """The inverse of `to_mel`, f = 700 (10^(m / 2595) − 1)."""
     return 700.0 * (10.0 ** (np.asarray(mel, np.float64) / 2595.0) - 1.0)
 
 

@@ -81,7 +81,7 @@ class _Sounds(Medium[SoundHeader]):
     one = "sound"
     many = "sounds"
 
-    def list(self, folder: str | os.PathLike[str]) -> Listing:
+    def listing(self, folder: str | os.PathLike[str]) -> Listing:
         listing = list_folder(folder, self.many)
         endings = [os.path.splitext(name)[1].lower() for name in listing.files]
         kept = np.asarray([index for index, ending in enumerate(endings) if ending in EXTENSIONS], np.int64)

@@ -235,7 +235,7 @@ def _soundfile(stream: IO[bytes]) -> Any:
 
 def _middle(header: SoundHeader, seconds: float) -> tuple[int, int]:
     """The first sample and the number of samples of a sound's middle: a long recording is never read whole."""
-    count = min(header.samples, math.ceil(seconds * header.rate) + 1)
+    count = min(header.samples, math.ceil(seconds * header.rate - 1e-6))
     return (header.samples - count) // 2, count
 
 

@@ -86,10 +86,8 @@ def _identify_path(source: str | os.PathLike[str]) -> Kind:
         return "series"
     if suffix in TEXT_FILES:
         return "text file"
-    hint = (
-        f"Lamina learns from a folder of pictures, sounds, videos or .txt, {', '.join(TABLES)}, .npz, .ts, .txt, or one "
-        f"of {', '.join(BUILTIN)}."
-    )
+    files = ", ".join((*TABLES, ".npz", ".ts", ".txt"))
+    hint = f"Lamina learns from a folder of pictures, sounds, videos or texts, {files}, or one of {', '.join(BUILTIN)}."
     if "ubyte" in path.name:
         hint = "Give the folder that holds the IDX files."
     elif suffix in _PICTURES:

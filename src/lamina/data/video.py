@@ -22,8 +22,7 @@ from lamina.data.video_files import (
     ANIMATED,
     VideoHeader,
     frame_names,
-    is_animated,
-    is_numbered,
+    is_frame_folder,
     read_video_header,
 )
 from lamina.data.video_preprocessing import VideoPreprocessing
@@ -83,7 +82,7 @@ class _Videos(Medium[VideoHeader]):
     def __init__(self, scale: str = "auto", size: int | tuple[int, int] | None = None) -> None:
         self._scale, self._size = scale, size
 
-    def list(self, folder: str | os.PathLike[str]) -> Listing:
+    def listing(self, folder: str | os.PathLike[str]) -> Listing:
         listing = list_folder(folder, self.many)
         depth = 2 if listing.given else 1  # folders above the examples
         inside: dict[str, list[int]] = {}
@@ -170,7 +169,7 @@ def _holds_frames(root: str, folder: str, names: list[str]) -> bool:
         return False
     if any(os.path.splitext(name)[1].lower() not in ANIMATED for name in pictures):
         return True
-    return is_numbered(pictures) and not is_animated(os.path.join(root, folder, pictures[0]))
+    return is_frame_folder(os.path.join(root, folder), pictures)
 
 
 def _content(path: str, index: int) -> bytes:

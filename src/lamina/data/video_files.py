@@ -1,4 +1,4 @@
-"""One video, an animated GIF or WebP or a folder of numbered pictures → uint8 frames, evenly taken, of a wanted size."""
+"""One video (an animated GIF or WebP, or a folder of numbered pictures) → uint8 frames of a wanted number and size."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ __all__ = [
     "VideoHeader",
     "frame_names",
     "is_animated",
+    "is_frame_folder",
     "is_numbered",
     "read_video",
     "read_video_header",
@@ -63,6 +64,14 @@ def is_animated(path: str) -> bool:
         return read_video_header(path).frames > 1
     except UnreadableClipError:
         return False
+
+
+def is_frame_folder(folder: str, names: Iterable[str]) -> bool:
+    """Whether a folder's files are the frames of one video: numbered pictures that are not animated themselves."""
+    frames = frame_names(names)
+    if not is_numbered(frames):
+        return False
+    return os.path.splitext(frames[0])[1].lower() not in ANIMATED or not is_animated(os.path.join(folder, frames[0]))
 
 
 def sampled(count: int, wanted: int) -> np.ndarray:

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from lamina.data.media import ClipPreprocessing, UnreadableClipError
-from lamina.data.video_files import ANIMATED, read_video, sampled
+from lamina.data.video_files import ANIMATED, is_frame_folder, read_video, sampled
 from lamina.errors import ConfigError, DataError
 from lamina.layers.base import Spec, spec
 
@@ -81,9 +81,7 @@ class VideoPreprocessing(ClipPreprocessing):
 
     def is_clip(self, path: str) -> bool:
         if os.path.isdir(path):
-            from lamina.data.video_files import frame_names, is_numbered
-
-            return is_numbered(frame_names(os.listdir(path)))
+            return is_frame_folder(path, os.listdir(path))
         return os.path.splitext(path)[1].lower() in ANIMATED
 
     def _below(self, folder: str, skipped: list[tuple[str, str]]) -> list[str]:
@@ -117,4 +115,5 @@ class VideoPreprocessing(ClipPreprocessing):
             )
         if not len(frames):
             raise UnreadableClipError("video", "given as an array", "it has no frames")
-        return frames[sampled(len(frames), self.frames)]
+        chosen: np.ndarray = frames[sampled(len(frames), self.frames)]
+        return chosen

@@ -56,7 +56,13 @@ def planes(points: Mapping[str, np.ndarray], labels: np.ndarray | None = None, n
         axes.set_title(title, fontsize=FONT, color=MUTED, loc="left")
         axes.locator_params(nbins=5)
         shown = where[chosen]
-        look = {"markersize": 3.0, "markeredgewidth": 0, "alpha": 0.65, "linestyle": "none", "rasterized": True}
+        look = {
+            "markersize": 3.0 if len(shown) > 500 else 5.0,
+            "markeredgewidth": 0,
+            "alpha": 0.65,
+            "linestyle": "none",
+            "rasterized": True,
+        }
         if labels is None or not 1 < len(names) <= CLASSES:
             axes.plot(shown[:, 0], shown[:, 1], marker="o", color=SERIES[0], **look)
             continue

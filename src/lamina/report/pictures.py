@@ -16,6 +16,7 @@ from lamina.data.base import Preprocessing, Split
 from lamina.layers import Conv, Dense, Layer
 from lamina.layers.base import Tape
 from lamina.model import Model
+from lamina.report.clips import clip_pictures
 from lamina.report.markup import Markup, tag
 
 __all__ = ["filter_pixels", "first_filters", "is_picture", "kernels", "picture", "read_pictures"]
@@ -28,9 +29,15 @@ _FILTERS = 64
 def read_pictures(split: Split, preprocessing: Preprocessing, indices: np.ndarray) -> np.ndarray | None:
     """The examples at these indices as uint8 ``(n, height, width, 1 or 3)``, None where they are no pictures.
 
-    Arrays of numbers in the shape of pictures are stretched, each from its lowest to its highest value.
+    Sounds are shown as spectrograms and videos as strips of frames. Arrays of numbers in the shape of pictures are
+    stretched, each from its lowest to its highest value.
     """
-    if not is_picture(preprocessing) or not len(indices):
+    if not len(indices):
+        return None
+    clips = clip_pictures(split, preprocessing, indices)
+    if clips is not None:
+        return clips
+    if not is_picture(preprocessing):
         return None
     encoded = np.asarray(split.read(indices))
     if encoded.dtype == np.uint8:
@@ -113,9 +120,9 @@ def picture(pixels: np.ndarray, described: str) -> Markup:
 
 
 def is_picture(preprocessing: Preprocessing) -> bool:
-    """Whether what goes into the network is a picture, grey or in colour."""
+    """Whether what goes into the network is a picture, grey or in colour; a spectrogram is none."""
     shape: tuple[int, ...] = getattr(preprocessing.input_spec(), "shape", ())
-    return len(shape) == 3 and shape[2] in (1, 3) and min(shape[:2]) >= 4
+    return preprocessing.kind != "sound" and len(shape) == 3 and shape[2] in (1, 3) and min(shape[:2]) >= 4
 
 
 def _to_bytes(values: np.ndarray) -> np.ndarray:

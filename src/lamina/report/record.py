@@ -79,9 +79,9 @@ def data_card(card: DataCard) -> Markup:
         parts.append(table(head, [*sizes, *rows], caption="Examples by split and class", numbers=numbers))
     counted = join(parts)
     parts = [tag("p", unbroken(card.split_rule))] if card.split_rule else []
-    parts.append(
-        _facts({"source": card.source, "kind": card.kind, **{k: v for k, v in card.facts.items() if not _is_table(v)}})
-    )
+    parts += [tag("p", unbroken(note)) for note in card.facts.get("notes", ())]
+    plain = {key: value for key, value in card.facts.items() if not _is_table(value) and key != "notes"}
+    parts.append(_facts({"source": card.source, "kind": card.kind, **plain}))
     parts += [_table_of(key, value) for key, value in card.facts.items() if _is_table(value)]
     parts.append(_duplicates(card))
     if card.skipped:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from lamina.data.augment import Shift
+import numpy as np
+
 from lamina.data.base import Data
+from lamina.data.image_preprocessing import ImagePreprocessing
 from lamina.errors import ConfigError
 from lamina.layers import (
     Autoencoder,
@@ -21,7 +23,7 @@ from lamina.layers import (
     gelu,
     sigmoid,
 )
-from lamina.losses import Loss, SquaredError
+from lamina.losses import BinaryCrossEntropy, SquaredError
 from lamina.optim import AdamW, OneCycle
 from lamina.train.recipes import Recipe
 
@@ -29,6 +31,7 @@ __all__ = ["ARCHITECTURES", "CODE", "autoencoder"]
 
 CODE = 30  # units, unless asked for otherwise
 _WIDTHS = (1000, 500, 250)  # of Hinton & Salakhutdinov, for 784 numbers
+_LOOKED_AT = 1024  # examples whose range is looked at
 _LARGE = 32  # pixels a side; larger pictures are convolved
 _EXAMPLES_SEEN = 3_000_000  # an epoch's examples times the number of epochs
 
@@ -67,10 +70,9 @@ def autoencoder(data: Data, code: int | None = None, arch: str = "auto") -> Reci
     return Recipe(
         network=network,
         optimizer=AdamW(1e-3, schedule=OneCycle(), weight_decay=0.0),
-        loss=_loss(),
+        loss=BinaryCrossEntropy() if _within_0_and_1(data) and arch != "linear" else SquaredError(),
         epochs=epochs,
         batch_size=batch,
-        augmentation=Shift(1 / min(shape[:2])) if pictures and arch != "linear" else None,
         reasons=(
             f"{'×'.join(map(str, shape))} numbers an example: {words[arch]}, {code} units.",
             f"{rows:,} training examples decide how many epochs; a one-cycle learning rate.",
@@ -79,14 +81,16 @@ def autoencoder(data: Data, code: int | None = None, arch: str = "auto") -> Reci
 
 
 def dense(data: Data, code: int) -> Autoencoder:
-    """Dense layers, 1000-500-250 wide for 784 inputs and in proportion for others, a linear code, and the mirror.
+    """Dense layers, 1000-500-250 wide from 784 inputs on, a linear code, and the mirror.
+
+    For fewer inputs the widths shrink with the root of their number.
 
     Source: Hinton & Salakhutdinov 2006, Science 313:504-507 (the widths), with He's initialisation and GELU in place
     of pre-training and sigmoids.
     """
     shape = _shape(data)
     inputs = math.prod(shape)
-    widths = [max(round(width * min(inputs / 784, 1.0)), 2 * code, 16) for width in _WIDTHS]
+    widths = [max(round(width * min(math.sqrt(inputs / 784), 1.0)), 2 * code, 16) for width in _WIDTHS]
     flat = [Flatten()] if len(shape) > 1 else []
     down = [layer for width in widths for layer in (Dense(width), gelu)]
     up = [layer for width in reversed(widths) for layer in (Dense(width), gelu)]
@@ -144,10 +148,14 @@ def _shape(data: Data) -> tuple[int, ...]:
 
 
 def _end(data: Data) -> list[Layer]:
-    """A sigmoid where the inputs lie in 0…1 as pictures do."""
-    low_and_high = data.preprocessing.kind == "image" and max(data.preprocessing.std, default=0) == 255  # type: ignore[attr-defined]
-    return [sigmoid] if low_and_high else []
+    """A sigmoid where the inputs lie in 0…1."""
+    return [sigmoid] if _within_0_and_1(data) else []
 
 
-def _loss() -> Loss:
-    return SquaredError()
+def _within_0_and_1(data: Data) -> bool:
+    """Whether the inputs are pictures of 0…1; of arrays, whether those that are looked at lie there."""
+    preprocessing = data.preprocessing
+    if isinstance(preprocessing, ImagePreprocessing):
+        return not any(preprocessing.mean) and min(preprocessing.std) >= 255
+    few = np.asarray(preprocessing.transform(data.train.read(np.arange(min(len(data.train), _LOOKED_AT)))))
+    return bool(few.min() >= 0 and few.max() <= 1)

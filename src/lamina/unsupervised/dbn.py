@@ -43,7 +43,8 @@ class DBN(Config):
         visible: units of the lowest layer: "bernoulli" for data from 0 to 1, "gaussian" for standardised data.
         top: units of the highest layer: "bernoulli", "gaussian" for a linear code, or "relu". Those between are
             Bernoulli units.
-        **options: of every `RBM`. A learning rate that is not given is each machine's own default.
+        **options: of every `RBM`. A learning rate that is not given is each machine's own default; ``sample_visible``
+            is False by default, as in the 2006 paper's program: layers above noisy ones learn little else than noise.
 
     Raises:
         ConfigError: for options that an `RBM` does not take.
@@ -66,6 +67,7 @@ class DBN(Config):
         unknown = set(options) - set(RBM.__dataclass_fields__) | {"hidden", "hidden_units"} & set(options)
         if unknown:
             raise ConfigError(f"A DBN has no option {min(unknown)!r}.", "It takes visible, top, and RBM's options.")
+        options = {"sample_visible": False} | options
         highest = len(sizes) - 1
         rbms = tuple(
             RBM(

@@ -154,8 +154,9 @@ def _ascend(free: dict[str, jax.Array], fixed: dict[str, jax.Array], x: jax.Arra
         rate = 0.5 * _RATE * (1 + jnp.cos(jnp.pi * index / steps))
 
         def moved(p: jax.Array, m: jax.Array, s: jax.Array) -> jax.Array:
-            step: jax.Array = (m / (1 - 0.9**done)) / (jnp.sqrt(s / (1 - 0.99**done)) + 1e-8)
-            return p - rate * step
+            step = (m / (1 - 0.9**done)) / (jnp.sqrt(s / (1 - 0.99**done)) + 1e-8)
+            there: jax.Array = p - rate * step
+            return there
 
         return (jax.tree.map(moved, params, mean, square), mean, square), None
 
