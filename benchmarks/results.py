@@ -22,8 +22,8 @@ __all__ = [
 HERE = Path(__file__).resolve().parent
 # The order of the sections; names that start alike stand together.
 ORDER = (
-    "steps", "installed", "inference", "predict-folder", "time-to-accuracy", "accuracy", "sound", "transfer", "cold-start",
-    "remat",
+    "steps", "installed", "inference", "predict-folder", "time-to-accuracy", "accuracy", "sound", "transfer",
+    "cold-start", "remat",
 )  # fmt: skip
 HEAD = """# Results
 
