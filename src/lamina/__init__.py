@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from lamina.layers import *  # noqa: F403
     from lamina.model import Model, load
     from lamina.summarize import summary
+    from lamina.through_time import state_gradients
     from lamina.train import Run, find_learning_rate, fit
     from lamina.transfer import fine_tune
 
@@ -133,6 +134,7 @@ __all__ = [  # noqa: F405
     "softmax",
     "softplus",
     "softsign",
+    "state_gradients",
     "step",
     "summary",
     "tanh",
@@ -156,6 +158,7 @@ _HOMES = {
     "fit": "lamina.train",
     "import_model": "lamina.importing",
     "load": "lamina.model",
+    "state_gradients": "lamina.through_time",
     "summary": "lamina.summarize",
 }
 

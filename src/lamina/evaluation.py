@@ -24,8 +24,10 @@ from lamina.layers import (
     Relu6,
     Residual,
     Sequential,
+    memory,
 )
 from lamina.layers.base import Context, Params, Spec, State, Tape, part_spec, spec
+from lamina.layers.memory import Carries
 
 __all__ = ["Predictor", "fold", "packed"]
 
@@ -48,6 +50,7 @@ class Predictor:
         self._transform = transform
         self._packed: dict[Any, tuple[int, Params]] = {}
         self._compiled = jax.jit(self._forward, static_argnums=0)
+        self._going_on = jax.jit(self._advance)
 
     def __call__(self, x: Any) -> jax.Array:
         """Raw outputs ``(batch, units)`` in float32 for a batch as the preprocessing encodes it."""
@@ -62,6 +65,20 @@ class Predictor:
         size, params = self._packed[key]
         outputs: jax.Array = self._compiled(size, params, self._state, x)
         return outputs
+
+    def advance(self, carried: Carries | None, x: Any) -> tuple[jax.Array, Carries]:
+        """The outputs of a batch that goes on where ``carried`` left off (None: at the beginning), and what comes next.
+
+        Raises:
+            ConfigError: where the network reads sequences backwards.
+        """
+        if carried is None:
+            carried = memory.start(self._network, self._params, self._state, jax.eval_shape(self._transform, x))
+        return self._going_on(self._params, self._state, carried, x)  # type: ignore[no-any-return]
+
+    def _advance(self, params: Params, state: State, carried: Carries, x: Any) -> tuple[jax.Array, Carries]:
+        outputs, carried = memory.run(self._network, params, state, self._transform(x), carried)
+        return jnp.asarray(outputs, jnp.float32), carried
 
     def programs(self) -> int:
         """How many shapes have been compiled."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import cached_property
 from os import PathLike
 from typing import Any
 
@@ -14,6 +14,7 @@ import numpy as np
 
 from lamina import heads, modelfile
 from lamina.data.base import ArraySplit, ClassTarget, Preprocessing, Split, Target
+from lamina.data.continuing import continues, run_streams
 from lamina.errors import ConfigError, DataError
 from lamina.evaluation import Predictor
 from lamina.layers import Layer
@@ -23,7 +24,7 @@ from lamina.metrics import Interval
 
 __all__ = ["PIECES", "Model", "Predictions", "load"]
 
-PIECES = 32  # of a long sequence that are scored together: they are long, and so is what a layer keeps of them
+PIECES = 64  # of a long sequence that are scored together: their outputs are as many as their symbols
 
 
 @dataclass(frozen=True)
@@ -82,26 +83,28 @@ class Model:
         network = heads.logits_network(self.network, self.target)
         return Predictor(network, self.params, self.state, self.preprocessing.transform)
 
-    @cached_property
-    def _scorer(self) -> Callable[[Any], jax.Array]:
-        network = heads.logits_network(self.network, self.target)
+    def _scored(self, x: Any) -> jax.Array:
+        return heads.next_scores(self._predictor(x), x)
 
-        @jax.jit
-        def score(params: Params, state: State, x: jax.Array) -> jax.Array:
-            outputs, _ = network.apply(params, state, self.preprocessing.transform(x))
-            return heads.next_scores(outputs, x)
-
-        return partial(score, self.params, self.state)
+    def _scored_further(self, carried: Any, x: Any) -> tuple[jax.Array, Any]:
+        outputs, carried = self._predictor.advance(carried, x)
+        return heads.next_scores(outputs, x), carried
 
     def outputs(self, split: Split, batch_size: int = 256) -> np.ndarray:
         """The network's raw outputs (logits, or standardised values) for a split, ``(n, units)`` float32.
 
         Of a network that says what comes next after every step: the scores of pieces (see `heads.next_scores`).
-        Reading and decoding the next batch overlaps with the computation of this one.
+        Reading and decoding the next batch overlaps with the computation of this one. A split that continues is read
+        in order, each example with what recurrent layers remember of those before it (`lamina.data.continuing`).
         """
+        forward: Callable[..., Any] = self._predictor
+        advance: Callable[..., Any] = self._predictor.advance
         if self.target.answer == "next":
-            return run_batches(self._scorer, split, min(batch_size, PIECES))
-        return run_batches(self._predictor, split, batch_size)
+            batch_size = min(batch_size, PIECES)
+            forward, advance = self._scored, self._scored_further
+        if continues(split):
+            return run_streams(advance, split, batch_size)
+        return run_batches(forward, split, batch_size)
 
     def predict(self, x: Any, batch_size: int = 256) -> Predictions:
         """Answer for raw inputs: arrays, picture files, a data frame: what the model's preprocessing takes.

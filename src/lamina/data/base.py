@@ -237,6 +237,9 @@ class Split(Protocol):
         targets: encoded, all in memory.
         names: of the examples (file names, "row 17"), for reports.
         in_memory: whether `read` is a mere look-up.
+
+    A split whose examples go on from one another also has ``continues = True``: training and evaluation then read it
+    in order, and recurrent layers remember (`lamina.data.continuing`).
     """
 
     @property
@@ -257,12 +260,17 @@ class Split(Protocol):
 
 @dataclass(frozen=True)
 class ArraySplit:
-    """A split whose encoded inputs lie in memory."""
+    """A split whose encoded inputs lie in memory.
+
+    Attributes:
+        continues: example i goes on where example i - 1 ends; see `lamina.data.continuing`.
+    """
 
     inputs: Encoded
     targets: np.ndarray
     names: Sequence[str] = ()
     in_memory: bool = True
+    continues: bool = False
 
     def __len__(self) -> int:
         return len(self.targets)

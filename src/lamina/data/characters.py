@@ -18,7 +18,6 @@ from lamina.layers.base import Spec, spec
 __all__ = [
     "UNKNOWN",
     "CharacterPreprocessing",
-    "ConsecutiveSplit",
     "SymbolTarget",
     "load_character_split",
     "load_characters",
@@ -27,7 +26,6 @@ __all__ = [
 UNKNOWN = "\N{REPLACEMENT CHARACTER}"  # stands for every character that has no code of its own
 
 _STEPS = 128  # characters of a training example
-_MEASURED = 8  # times as many of an example to measure on, so that its beginning counts little
 _PARTS = (0.8, 0.9)  # where validation and test begin
 _LEAST = 1_000  # characters of a text to learn from
 _RARE = 3  # occurrences in the training part; rarer characters share one code
@@ -54,13 +52,6 @@ class SymbolTarget(Target):
     def encode(self, values: Any) -> np.ndarray:
         known = {name: index for index, name in enumerate(self.names)}
         return np.asarray([[known.get(symbol, 0) for symbol in text] for text in values], np.int32)
-
-
-@dataclass(frozen=True)
-class ConsecutiveSplit(ArraySplit):
-    """Pieces of one sequence in its order: each goes on where the one before it ended."""
-
-    continues: bool = True
 
 
 @dataclass(frozen=True, repr=False)
@@ -101,17 +92,17 @@ class CharacterPreprocessing(Preprocessing):
         """The characters of a text that have no code of their own, sorted."""
         return sorted(set(text) - set(self.characters[1:]))
 
-    def pieces(self, text: str, steps: int | None = None) -> np.ndarray:
+    def pieces(self, text: str) -> np.ndarray:
         """A text cut into pieces, int32 ``(n, steps + 1)``, each beginning with the last character of the one before.
 
         What is left at the end and fills no piece is left out.
         """
-        steps = steps or self.steps
         codes = self.codes(text)
-        count = max(len(codes) - 1, 0) // steps
+        count = max(len(codes) - 1, 0) // self.steps
         if not count:
-            raise DataError(f"The text has {len(codes)} characters; expected more than {steps}.")
-        return codes[np.arange(count)[:, None] * steps + np.arange(steps + 1)]
+            raise DataError(f"The text has {len(codes)} characters; expected more than {self.steps}.")
+        pieces: np.ndarray = codes[np.arange(count)[:, None] * self.steps + np.arange(self.steps + 1)]
+        return pieces
 
     def encode(self, raw: Any) -> np.ndarray:
         """Texts → the pieces of each, one after the other, int32 ``(n, steps + 1)``."""
@@ -166,9 +157,9 @@ def load_characters(
     if preprocessing is None:
         steps = min(steps, len(parts["validation"]) // 8)
         preprocessing = CharacterPreprocessing(fit_characters(parts["train"]), steps)
-    splits: dict[str, ConsecutiveSplit] = {}
+    splits: dict[str, ArraySplit] = {}
     for (name, part), start in zip(parts.items(), borders, strict=False):
-        splits[name] = _split(preprocessing, part, start, measured=name != "train")
+        splits[name] = _split(preprocessing, part, start)
     card = DataCard(os.fspath(source), "characters")
     card.split_rule = (
         "The text is cut by place: the first 80 % to learn from, 10 % for validation, the last 10 % as the test part."
@@ -187,10 +178,10 @@ def load_characters(
 
 def load_character_split(
     source: str | os.PathLike[str], preprocessing: CharacterPreprocessing, target: Target
-) -> tuple[ConsecutiveSplit, DataCard]:
+) -> tuple[ArraySplit, DataCard]:
     """The whole of a text file, as a trained model takes it."""
     text = read_utf8(source)
-    split = _split(preprocessing, text, 0, measured=True)
+    split = _split(preprocessing, text, 0)
     card = DataCard(os.fspath(source), "characters", split_rule=f"All {len(text):,} characters.")
     card.splits = {"test": {"examples": len(split), "characters": len(text)}}
     unknown = preprocessing.unknown(text)
@@ -216,13 +207,10 @@ def _points(text: str) -> np.ndarray:
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
 
 
-def _split(preprocessing: CharacterPreprocessing, text: str, start: int, *, measured: bool) -> ConsecutiveSplit:
-    steps = preprocessing.steps
-    if measured:  # some 30 pieces at least, for the intervals
-        steps = min(max(min(_MEASURED * steps, len(text) // 32), steps), len(text) - 1)
-    pieces = preprocessing.pieces(text, steps)
+def _split(preprocessing: CharacterPreprocessing, text: str, start: int) -> ArraySplit:
+    steps, pieces = preprocessing.steps, preprocessing.pieces(text)
     names = [f"characters {start + place * steps:,} to {start + (place + 1) * steps:,}" for place in range(len(pieces))]
-    return ConsecutiveSplit(pieces, pieces[:, 1:], names)
+    return ArraySplit(pieces, pieces[:, 1:], names, continues=True)
 
 
 def _facts(preprocessing: CharacterPreprocessing, parts: dict[str, str]) -> dict[str, Any]:
@@ -232,7 +220,7 @@ def _facts(preprocessing: CharacterPreprocessing, parts: dict[str, str]) -> dict
         "characters": sum(map(len, parts.values())),
         "alphabet": len(preprocessing.characters),
         "known": "".join(preprocessing.characters[1:]).replace("\n", "⏎").replace("\t", "⇥")[:400],
-        "lines": f"{len(lines):,} in the training part, of {len(parts['train']) / len(lines):.0f} characters on average",
+        "lines": f"{len(lines):,} to learn from, of {len(parts['train']) / len(lines):.0f} characters on average",
         "read": f"pieces of {preprocessing.steps} characters",
         "unknown": f"{strange / max(1, len(parts['validation'])):.2%} of the validation part's characters",
         "beginning": parts["train"][:300],

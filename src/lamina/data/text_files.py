@@ -16,7 +16,7 @@ _LOOKED_AT = 2_000  # files of a folder
 
 
 def read_utf8(source: str | os.PathLike[str]) -> str:
-    """The text of a file, or of standard input for "-". Line ends become ``\\n``; a byte order mark is heeded.
+    """The text of a file, or of standard input for "-". Line ends become newlines; a byte order mark is heeded.
 
     Raises:
         DataError: for a file that cannot be read, or is not UTF-8: with the place of the first wrong byte.

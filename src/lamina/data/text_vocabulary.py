@@ -20,7 +20,7 @@ TOKENS = ("auto", "words", "characters")
 
 _WORD = re.compile(r"\w+(?:['’]\w+)*|[^\w\s]")
 _FEW_WORDS = 3.0  # words a text on average: names and codes have fewer
-_LONG_WORD = 12.0  # characters a word on average: scripts without spaces have more
+_LONG_WORD = 9.0  # characters a word on average: scripts without spaces have more
 _MOST = {"words": 50_000, "characters": 5_000}
 _LEAST = {"words": 2, "characters": 2}  # occurrences in the training split
 

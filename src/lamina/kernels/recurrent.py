@@ -30,7 +30,7 @@ from lamina.kernels.differentiable import Arrays, primitive
 from lamina.kernels.matmul import matmul
 from lamina.kernels.precision import widened
 
-__all__ = ["GATES", "Cell", "plan", "recurrent"]
+__all__ = ["GATES", "Cell", "cell_step", "plan", "recurrent"]
 
 Cell: TypeAlias = Literal["simple", "gru", "lstm"]
 
@@ -248,10 +248,16 @@ def _native_backward(cell: Cell, scratch: int, values: Any, *operands: jax.Array
     return native.call("lamina_recurrent_backward", results, operands, scratch, sequences=values)  # type: ignore[no-any-return]
 
 
-def _step(
+def cell_step(
     cell: Cell, p: jax.Array, s: jax.Array, h: jax.Array, c: jax.Array
 ) -> tuple[jax.Array, jax.Array, tuple[jax.Array, ...]]:
-    """One step: the new state, the new cell state and what the backward pass needs."""
+    """One step: the new state, the new cell state and what the backward pass needs.
+
+    Args:
+        p: ``(batch, gates · units)``, the projected input.
+        s: the same of the state, h U + b.
+        h, c: ``(batch, units)``, the state and an LSTM's cell before.
+    """
     if cell == "simple":
         return jnp.tanh(p + s), c, ()
     if cell == "gru":
@@ -273,7 +279,7 @@ def _scan_forward(
     def step(carry: Any, p: jax.Array) -> Any:
         h, c = carry
         s = jnp.matmul(h, kernel, preferred_element_type=c.dtype) + bias.astype(c.dtype)
-        new, c, saved = _step(cell, p.astype(c.dtype), s, h.astype(c.dtype), c)
+        new, c, saved = cell_step(cell, p.astype(c.dtype), s, h.astype(c.dtype), c)
         kept = jnp.concatenate(saved, -1) if saved else jnp.zeros((h.shape[0], 0), c.dtype)
         return (new.astype(dtype), c), (new.astype(dtype), kept.astype(dtype), c)
 

@@ -31,6 +31,14 @@ def check_floating(who: str, dtype: Any) -> None:
         )
 
 
+def check_rate(who: str, name: str, value: Any) -> None:
+    """Refuse anything but a fraction to drop."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1:
+        raise ConfigError(
+            f"{who}'s {name} is the fraction dropped, at least 0 and below 1. Received: {name}={value!r}."
+        )
+
+
 def check_number(who: str, name: str, value: Any, low: float = -math.inf, high: float = math.inf) -> None:
     """Refuse anything but a finite number from ``low`` to ``high``."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):

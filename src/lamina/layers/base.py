@@ -81,12 +81,15 @@ class Tape:
             (weight, logits) of an auxiliary head.
         calls: every leaf layer's call in order, where ``record_calls`` says so.
         perturbations: path → array added to that layer's output; its gradient is the gradient at that place.
+        states: path → arrays ``(batch, steps, units)`` added to a recurrent layer's states after every step: to h, and
+            for an LSTM also to c.
     """
 
     tap_all: bool = False
     wanted: frozenset[str] = frozenset()
     record_calls: bool = False
     perturbations: Mapping[str, jax.Array] = field(default_factory=dict)
+    states: Mapping[str, tuple[jax.Array, ...]] = field(default_factory=dict)
     taps: dict[str, Any] = field(default_factory=dict)
     emitted: list[tuple[str, str, Any]] = field(default_factory=list)
     calls: list[Call] = field(default_factory=list)
@@ -144,7 +147,9 @@ class Context:
     def unwatched(self) -> bool:
         """Whether this is training and nobody looks at what is between the layers."""
         tape = self.tape
-        watched = tape is not None and (tape.tap_all or tape.wanted or tape.record_calls or tape.perturbations)
+        watched = tape is not None and (
+            tape.tap_all or tape.wanted or tape.record_calls or tape.perturbations or tape.states
+        )
         return self.train and not watched
 
     def may_fuse(self) -> bool:
@@ -175,6 +180,10 @@ class Context:
         if self.tape.tap_all or path in self.tape.wanted:
             self.tape.taps[path] = y
         return y
+
+    def added_to_states(self) -> tuple[jax.Array, ...] | None:
+        """What the tape adds to a recurrent layer's states after every step, so that their gradients can be had."""
+        return None if self.tape is None else self.tape.states.get(self.path)
 
     def recall(self, fresh: Any) -> Any:
         """The carry with which this layer ended the batch before, or ``fresh`` where there is none.

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-from lamina.errors import ConfigError
 from lamina.kernels.precision import widened
-from lamina.layers._checks import check_floating
+from lamina.layers._checks import check_floating, check_rate
 from lamina.layers.base import Context, Layer, Params, Spec, State
 
-__all__ = ["Dropout"]
+__all__ = ["Dropout", "dropout_mask"]
 
 _LEVELS = 1 << 16
 
@@ -28,6 +28,18 @@ def _short_bits(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
     size = math.prod(shape)
     words = jax.random.bits(key, ((size + 1) // 2,), jnp.uint32)
     return lax.bitcast_convert_type(words, jnp.uint16).reshape(-1)[:size].reshape(shape)
+
+
+def _kept(rate: float) -> int:
+    """How many of all levels of the random bits are kept."""
+    return max(1, round((1 - rate) * _LEVELS))
+
+
+def dropout_mask(key: jax.Array, rate: float, shape: tuple[int, ...], dtype: Any) -> jax.Array:
+    """What an array is multiplied with: 0 for what is dropped, 1 / (1 - rate) for what is kept (see `Dropout`)."""
+    kept = _kept(rate)
+    inside = _short_bits(key, shape) < jnp.uint16(min(kept, _LEVELS - 1))
+    return jnp.where(inside, _LEVELS / kept, 0).astype(dtype)
 
 
 @dataclass(frozen=True, repr=False)
@@ -50,17 +62,14 @@ class Dropout(Layer):
     rate: float
 
     def __post_init__(self) -> None:
-        if isinstance(self.rate, bool) or not isinstance(self.rate, int | float) or not 0 <= self.rate < 1:
-            raise ConfigError(
-                f"Dropout's rate is the fraction dropped, at least 0 and below 1. Received: rate={self.rate!r}."
-            )
+        check_rate("Dropout", "rate", self.rate)
 
     def out_spec(self, in_spec: Spec) -> Spec:
         check_floating("Dropout", in_spec.dtype)
         return in_spec
 
     def forward(self, params: Params, state: State, x: jax.Array, ctx: Context) -> tuple[jax.Array, State]:
-        kept = max(1, round((1 - self.rate) * _LEVELS))
+        kept = _kept(self.rate)
         if not ctx.train or kept == _LEVELS:
             return x, state
         bits = _short_bits(ctx.rng(), x.shape)

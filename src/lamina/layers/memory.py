@@ -84,16 +84,22 @@ def advance(
     return y, new_state, held.after
 
 
-def start(network: Layer, params: Params, state: State, x: Any) -> Carries:
+def start(network: Layer, params: Params, state: State, x: Any, *, train: bool = False) -> Carries:
     """The memory before the first piece: zeros, as `jax.lax.scan` wants them to begin with.
 
     Args:
         network, params, state: as for `run`.
         x: a batch of pieces, or its shapes and dtypes.
+        train: whether it is for training; auxiliary heads remember then too.
 
     Returns:
         The memory; ``{}`` where the network has no recurrent layer.
     """
-    shapes = jax.eval_shape(lambda params, state, x: run(network, params, state, x)[1], params, state, x)
+
+    def remembered(params: Params, state: State, x: Any) -> Carries:
+        key = jax.random.key(0) if train else None
+        return advance(network, params, state, x, train=train, key=key)[2]
+
+    shapes = jax.eval_shape(remembered, params, state, x)
     zeros: Carries = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
     return zeros

@@ -13,6 +13,7 @@ from lamina.report.markup import Markup, table, tag
 from lamina.report.pictures import picture, read_pictures
 from lamina.report.rows import read_rows
 from lamina.report.series import read_series, series_lines, sketch, window_lines
+from lamina.report.texts import read_texts
 from lamina.report.wording import amount, percent, shorten
 
 __all__ = ["samples", "wrong"]
@@ -80,6 +81,9 @@ def _rows(evidence: Evidence, preprocessing: Preprocessing, indices: np.ndarray)
     else:
         head.append("Right?")
     columns, known = read_rows(evidence.split, preprocessing, indices) or ([], [[]] * len(indices))
+    texts = read_texts(evidence.split, preprocessing, indices)
+    if texts is not None:
+        columns, known = ["Text, as the network reads it"], [[text] for text in texts]
     rows = []
     for index, values in zip(indices.tolist(), known, strict=True):
         if evidence.target.answer == "values":

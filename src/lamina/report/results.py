@@ -99,7 +99,7 @@ def _kinds(run: Run) -> str:
     size = len(target.names)
     if target.answer == "input":
         return f"{count(size)} classes, unused" if size else "without classes"
-    noun = {"class": "classes", "labels": "labels", "values": "values"}[target.answer]
+    noun = {"class": "classes", "labels": "labels", "values": "values", "next": "characters known"}[target.answer]
     return f"{count(size)} {noun}" if size != 1 else f"value: {target.names[0]}"
 
 

@@ -9,9 +9,11 @@ __all__ = ["amount", "count", "duration", "interval", "metric_label", "metric_va
 
 _NARROW = "\u202f"
 _PERCENT = frozenset({"accuracy", "balanced_accuracy", "precision", "recall", "f1", "exact_match"})
+_PLACES = frozenset({"auc", "cross_entropy", "log_loss", "brier", "ece", "r2"})
 _LABELS = {
     "f1": "F1",
     "auc": "Area under the ROC curve",
+    "cross_entropy": "Cross-entropy, nats a character",
     "log_loss": "Log-loss, nats",
     "brier": "Brier score",
     "ece": "Calibration error",
@@ -35,7 +37,7 @@ def metric_value(name: str, value: float | None) -> str:
         return "undefined"
     if name in _PERCENT or name.startswith("top"):
         return percent(value)
-    return f"{value:.3f}" if name in ("auc", "log_loss", "brier", "ece", "r2") and abs(value) < 1000 else amount(value)
+    return f"{value:.3f}" if name in _PLACES and abs(value) < 1000 else amount(value)
 
 
 def interval(name: str, bounds: Sequence[float | None]) -> str:

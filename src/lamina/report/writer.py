@@ -9,7 +9,7 @@ from pathlib import PurePath
 import numpy as np
 
 from lamina.files import write_atomically
-from lamina.report import classes, examples, reconstructions, record, results, series, values
+from lamina.report import classes, examples, reconstructions, record, results, series, texts, values
 from lamina.report.evidence import Evidence, gather
 from lamina.report.markup import Markup, join, tag
 from lamina.report.page import Section, page
@@ -58,7 +58,7 @@ def write(run: Run, path: str | PathLike[str], *, outputs: Mapping[str, np.ndarr
 
 def _header(run: Run, source: str) -> Markup:
     task = {"classify": "Classification", "multilabel": "Several labels", "regress": "Regression"}
-    task |= {"autoencode": "Auto-encoder", "forecast": "Forecast"}
+    task |= {"autoencode": "Auto-encoder", "forecast": "Forecast", "generate": "A text to go on with"}
     ends = {
         "finished": "The training finished",
         "stopped early": "The training stopped early, since the validation score got no better,",
@@ -92,6 +92,9 @@ def _measured(run: Run, evidence: Evidence) -> list[Section]:
     """What the model says of the examples, of single ones too, by task."""
     if evidence.target.answer == "input":
         return _given_back(run, evidence)
+    if evidence.target.answer == "next":
+        sample = Section("written", "What it writes", texts.written(run))
+        return [sample, Section("metrics", "Metrics", results.metrics(run))]
     task, preprocessing = evidence.target.task, run.model.preprocessing
     values_asked = evidence.target.answer == "values"
     on = tag("p", f"Measured on the {evidence.part} split, {count(len(evidence.truth))} examples.", class_="aside")

@@ -14,6 +14,7 @@ from lamina.errors import BadInputError, ModelFileError
 from lamina.files import write_atomically
 from lamina.train.callbacks import Callback
 from lamina.train.loop import Best, Training
+from lamina.train.step import Carry
 
 __all__ = ["Checkpoints", "restore"]
 
@@ -53,7 +54,7 @@ class Checkpoints(Callback):
             "seconds": training.seconds,
             "fingerprint": self.fingerprint,
         }
-        table = trees.flatten(training.carry._asdict(), "carry.")
+        table = trees.flatten(_lasting(training.carry), "carry.")
         table |= trees.flatten({"params": training.best.params, "state": training.best.state}, "best.")
         # Infinities mark "no score yet"; they have no JSON form, so they travel as Python writes them.
         table["facts"] = np.frombuffer(json.dumps(facts).encode(), np.uint8)
@@ -86,7 +87,7 @@ def restore(training: Training, folder: Path, fingerprint: dict[str, Any]) -> No
                 "Resume with the same data and options, or start anew with --force.",
             )
     carry = training.carry
-    training.carry = type(carry)(**trees.fill(carry._asdict(), table, "carry."))
+    training.carry = carry._replace(**trees.fill(_lasting(carry), table, "carry."))
     weights = trees.fill({"params": training.best.params, "state": training.best.state}, table, "best.")
     best = facts["best"]
     training.best = Best(tuple(best["key"]), best["epoch"], best["rate"], weights["params"], weights["state"])
@@ -95,6 +96,11 @@ def restore(training: Training, folder: Path, fingerprint: dict[str, Any]) -> No
     training.seconds_before = facts["seconds"]
     if training.plan.time_limit is not None:
         training.epochs_planned = facts["epochs_planned"]
+
+
+def _lasting(carry: Carry) -> dict[str, Any]:
+    """What one epoch leaves to the next: all but the memory, which begins anew."""
+    return {name: value for name, value in carry._asdict().items() if name != "memory"}
 
 
 def _short(value: Any) -> str:

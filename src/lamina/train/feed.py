@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from lamina.data.base import Split
+from lamina.data.continuing import continues, layout
 
 __all__ = ["Block", "Feed"]
 
@@ -40,10 +41,15 @@ class Block(NamedTuple):
 class Feed:
     """Shuffled batches of a split. Every epoch sees every example; the last batch is topped up from the first.
 
+    A split that continues is not shuffled: each row of a batch goes on where the same row of the batch before ended.
+
     Args:
         split: the training split.
         batch_size: examples a step, at most the split's size.
         seed: of the shuffling; each epoch's order depends on it and on the epoch alone.
+
+    Attributes:
+        streams: rows that go on from batch to batch; 0 where the split does not continue.
     """
 
     split: Split
@@ -53,6 +59,7 @@ class Feed:
     def __post_init__(self) -> None:
         self.batch_size = min(self.batch_size, len(self.split))
         self.steps = -(-len(self.split) // self.batch_size)
+        self.streams = self.batch_size if continues(self.split) else 0
         example = self.split.read(np.zeros(1, np.int64))
         self.example_bytes = sum(leaf.nbytes for leaf in jax.tree.leaves(example)) + self.split.targets[:1].nbytes
         self.resident = self.split.in_memory and self.example_bytes * len(self.split) <= _RESIDENT_BYTES
@@ -63,6 +70,8 @@ class Feed:
 
     def order(self, epoch: int) -> np.ndarray:
         """Example indices of one epoch, ``(steps, batch)``."""
+        if self.streams:
+            return layout(len(self.split), self.streams)
         order = np.random.Generator(np.random.Philox(key=(self.seed % 2**63, epoch))).permutation(len(self.split))
         missing = self.steps * self.batch_size - len(order)
         return np.concatenate([order, order[:missing]]).astype(np.int32).reshape(self.steps, self.batch_size)

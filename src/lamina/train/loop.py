@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import jax
@@ -18,6 +18,7 @@ import numpy as np
 
 from lamina import heads
 from lamina.data.base import Data, Split
+from lamina.data.continuing import continues, run_streams
 from lamina.errors import ConfigError, TrainingError
 from lamina.layers.base import Params, State
 from lamina.metrics import higher_is_better, main_metric, standard
@@ -96,6 +97,8 @@ class Training:
         self._better = 1.0 if higher_is_better(self.metric) else -1.0
         self._truth = heads.truth(data.target, data.preprocessing, data.validation)
         self.feed = Feed(data.train, plan.batch_size, plan.seed)
+        if self.feed.streams:
+            self.program = program = replace(program, streams=self.feed.streams)
         self.key = jax.random.key(plan.seed)
         self._initial, self._given = initial, given
         self.best = Best()
@@ -111,6 +114,7 @@ class Training:
         self._stop = ""
         self._chunk_steps = 1
         self._predict = jax.jit(program.predict)
+        self._advance = jax.jit(program.advance)
         self._loss = jax.jit(program.loss)  # one by one, its small operations take longer to compile
 
     # What callbacks may ask and do.
@@ -209,6 +213,7 @@ class Training:
     def _run_epoch(self) -> None:
         began = time.perf_counter()
         self.steps_done = 0
+        self.carry = self.program.forget(self.carry)
         for block in self.feed.blocks(self.epoch):
             self._run_block(block)
             if self._stop:
@@ -357,6 +362,8 @@ class Training:
                 raise _InterruptedError
 
         size = PIECES if self.data.target.answer == "next" else _EVALUATION_BATCH
+        if continues(split):
+            return run_streams(functools.partial(self._advance, params, state), split, size, check)
         return run_batches(functools.partial(self._predict, params, state), split, size, check)
 
     def _score(self, outputs: np.ndarray) -> float | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import PathLike
 from typing import Any, Literal
 
@@ -120,7 +120,8 @@ def find_learning_rate(
         freeze_statistics=recipe.freeze_statistics,
     )
     rates = np.geomspace(low, high, steps)
-    raw = _losses(recipe.network, program, data, Feed(data.train, batch_size, seed), rates, seed)
+    feed = Feed(data.train, batch_size, seed)
+    raw = _losses(recipe.network, replace(program, streams=feed.streams), data, feed, rates, seed)
     return _read(rates, raw)
 
 
@@ -148,6 +149,7 @@ def _losses(network: Layer, program: Program, data: Data, feed: Feed, rates: np.
     done, epoch = 0, 0
     while done < len(rates):
         epoch += 1
+        carry = program.forget(carry)
         for block in feed.blocks(epoch):
             count = min(block.steps, len(rates) - done)
             if count <= 0:

@@ -2,9 +2,66 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import cast
 
-if TYPE_CHECKING:
-    pass
+from lamina.data.base import Data
+from lamina.data.characters import CharacterPreprocessing
+from lamina.data.text_preprocessing import TextPreprocessing
+from lamina.initializers import Zeros
+from lamina.layers import GRU, LSTM, BagOfNGrams, Bidirectional, Dense, Dropout, Embedding, Layer, Sequential
+from lamina.optim import AdamW, OneCycle
+from lamina.train.recipes import Recipe
 
 __all__ = ["generator", "texts"]
+
+_BUCKETS = 1 << 18  # vectors that word pairs share
+_TEXTS_SEEN = 130_000  # by a bag of words, those of every epoch counted
+_NAMES_SEEN = 200_000  # by a network of characters
+_SEEN = 9_000_000  # characters that a generator is trained on, those of every epoch counted
+
+
+def texts(data: Data) -> Recipe:
+    """The recipe for texts to be told apart."""
+    preprocessing = cast(TextPreprocessing, data.preprocessing)
+    size, unit = len(preprocessing.vocabulary), preprocessing.vocabulary.unit
+    if unit == "words":
+        return Recipe(
+            network=Sequential(
+                BagOfNGrams(size, data.target.units, order=2, buckets=_BUCKETS, drop=0.6, table_init=Zeros())
+            ),
+            optimizer=AdamW(1e-2, schedule=OneCycle(), weight_decay=0.2),
+            epochs=min(max(round(_TEXTS_SEEN / len(data.train)), 10), 40),
+            batch_size=64,
+            reasons=(
+                "A bag of words and pairs of words, most of them left out at random while training: on some thousand "
+                "texts it is hard to beat.",
+            ),
+        )
+    return Recipe(
+        network=Sequential(Embedding(size, 64), Bidirectional(GRU(128)), Dropout(0.5), Dense(data.target.units)),
+        optimizer=AdamW(3e-3, schedule=OneCycle(), weight_decay=0.02),
+        epochs=min(max(round(_NAMES_SEEN / len(data.train)), 12), 40),
+        batch_size=64,
+        reasons=("A recurrent network reads the characters from both ends.",),
+    )
+
+
+def generator(data: Data) -> Recipe:
+    """The recipe for a text to go on with."""
+    preprocessing = cast(CharacterPreprocessing, data.preprocessing)
+    seen = len(data.train) * preprocessing.steps
+    network: Layer = Sequential(
+        Embedding(data.target.units, 64),
+        LSTM(384, return_sequences=True),
+        Dropout(0.2),
+        Dense(data.target.units),
+    )
+    return Recipe(
+        network=network,
+        optimizer=AdamW(3e-3, schedule=OneCycle(), weight_decay=0.01, clip_norm=1.0),
+        epochs=min(max(round(_SEEN / seen), 2), 30),
+        batch_size=32,
+        reasons=(
+            f"{seen:,} characters to learn from: one LSTM layer of 384 cells reads pieces of {preprocessing.steps}.",
+        ),
+    )

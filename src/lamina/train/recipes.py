@@ -217,6 +217,18 @@ def _vectors(data: Data) -> Recipe:
     )
 
 
+def _texts(data: Data) -> Recipe:
+    from lamina.train.recipe_text import texts
+
+    return texts(data)
+
+
+def _characters(data: Data) -> Recipe:
+    from lamina.train.recipe_text import generator
+
+    return generator(data)
+
+
 def _series(data: Data) -> Recipe:
     from lamina.train.recipe_series import series
 
@@ -240,4 +252,6 @@ _RECIPES: dict[str, Callable[[Data], Recipe]] = {  # by the kind of data; the ot
     "series": _series,
     "sound": _sounds,
     "video": _videos,
+    "text": _texts,
+    "characters": _characters,
 }

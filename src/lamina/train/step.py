@@ -15,8 +15,9 @@ from jax import lax
 from lamina import heads, trees
 from lamina.data.augment import Augmentation
 from lamina.data.base import Preprocessing, Target
-from lamina.layers import Layer, Tape
+from lamina.layers import Layer, Tape, memory
 from lamina.layers.base import Context, Params, State, fold
+from lamina.layers.memory import Carries
 from lamina.losses import Loss, MaxNorm, Penalty
 from lamina.optim import Optimizer
 
@@ -39,6 +40,7 @@ class Carry(NamedTuple):
         step: number of steps done since the start of the run, int32.
         sums: totals of the running epoch.
         bad: the first step that met a loss or weights that are not finite, or -1.
+        memory: what recurrent layers carry from step to step, where the data continues; else ``{}``.
     """
 
     params: Params
@@ -47,6 +49,7 @@ class Carry(NamedTuple):
     step: jax.Array
     sums: Sums
     bad: jax.Array
+    memory: Carries
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,9 @@ class Program:
         freeze_statistics: BatchNorm's running statistics are used in training too, and kept.
         remat: activations are computed again in the backward pass instead of being kept.
         rates: how many learning rates are trained side by side (the carry's leading axis), or 0 for one without.
+        streams: rows of a batch that go on from step to step, or 0. Recurrent layers then begin each step with what
+            they ended the one before with; gradients stop there: backpropagation through time, truncated to a step
+            (Williams & Peng 1990, Neural Computation 2:490-501).
     """
 
     network: Layer
@@ -75,6 +81,7 @@ class Program:
     freeze_statistics: bool = False
     remat: bool = False
     rates: int = 0
+    streams: int = 0
 
     def start(self, params: Params, state: State) -> Carry:
         """The carry before the first step; with ``rates``, that many copies of it."""
@@ -86,11 +93,25 @@ class Program:
             jnp.zeros((), jnp.int32),
             Sums(zero, zero, zero),
             jnp.full((), -1, jnp.int32),
+            self._empty_memory(params, state),
         )
         if not self.rates:
             return carry
         many: Carry = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (self.rates, *leaf.shape)), carry)
         return many
+
+    def _empty_memory(self, params: Params, state: State) -> Carries:
+        if not self.streams:
+            return {}
+        batch = jax.tree.map(
+            lambda leaf: jax.ShapeDtypeStruct((self.streams, *leaf.shape), leaf.dtype), self.preprocessing.input_spec()
+        )
+        return memory.start(self.network, params, state, jax.eval_shape(self._cast, batch), train=True)
+
+    @staticmethod
+    def forget(carry: Carry) -> Carry:
+        """The carry at the start of an epoch, where streams begin anew."""
+        return carry._replace(memory=jax.tree.map(jnp.zeros_like, carry.memory))
 
     def inputs(self, x: Any, key: jax.Array | None) -> Any:
         """Encoded batch → network input: transformed, augmented in training (with a key), cast."""
@@ -106,15 +127,22 @@ class Program:
         return jax.tree.map(lambda a: a.astype(self.dtype) if jnp.issubdtype(a.dtype, jnp.floating) else a, x)
 
     def objective(
-        self, params: Params, state: State, x: Any, y: jax.Array, key: jax.Array, tape: Tape | None = None
-    ) -> tuple[jax.Array, tuple[State, jax.Array]]:
-        """The loss of a batch in training, with the new state and the score."""
+        self,
+        params: Params,
+        state: State,
+        x: Any,
+        y: jax.Array,
+        key: jax.Array,
+        tape: Tape | None = None,
+        carried: Carries | None = None,
+    ) -> tuple[jax.Array, tuple[State, jax.Array, Carries]]:
+        """The loss of a batch in training, with the new state, the score and the new memory."""
         tape = tape or Tape()
         ctx = Context(train=True, root_key=key, tape=tape, frozen_statistics=self.freeze_statistics, remat=self.remat)
         x = self._prepared(x, key)
         if self.target.answer == "input":
             y = x
-        outputs, state = self.network.apply(params, state, self._cast(x), ctx)
+        outputs, state, carried = self._apply(params, state, self._cast(x), carried or {}, ctx)
         outputs = outputs.astype(jnp.float32)
         loss = self.loss(outputs, y)
         for kind, _, value in tape.emitted:
@@ -125,7 +153,15 @@ class Program:
                 loss = loss + value
         for penalty in self.penalties:
             loss = loss + penalty(params)
-        return loss, (state, self.score(outputs, y))
+        return loss, (state, self.score(outputs, y), carried)
+
+    def _apply(
+        self, params: Params, state: State, x: Any, carried: Carries, ctx: Context
+    ) -> tuple[jax.Array, State, Carries]:
+        if self.streams:
+            return memory.advance(self.network, params, state, x, carried, ctx=ctx)
+        outputs, state = self.network.apply(params, state, x, ctx)
+        return outputs, state, carried
 
     def score(self, outputs: jax.Array, y: jax.Array) -> jax.Array:
         """The training batch's value of the task's main metric; R² against the training split's mean."""
@@ -155,7 +191,7 @@ class Program:
         """
         grad = jax.value_and_grad(self.objective, has_aux=True)
         key = jax.random.fold_in(key, carry.step)
-        (loss, (state, score)), grads = grad(carry.params, carry.state, x, y, key)
+        (loss, (state, score, carried)), grads = grad(carry.params, carry.state, x, y, key, None, carry.memory)
         optimizer = self.optimizer.build(carry.params)
         updates, opt_state = optimizer.update(grads, carry.opt_state, carry.params)
         params = optax.apply_updates(carry.params, jax.tree.map(lambda u: u * rate.astype(u.dtype), updates))
@@ -163,7 +199,7 @@ class Program:
             params = self.constraint(params)
         bad = jnp.where((carry.bad < 0) & ~jnp.isfinite(loss), carry.step, carry.bad)
         sums = Sums(carry.sums.loss + loss, carry.sums.score + score, carry.sums.steps + 1)
-        return Carry(params, state, opt_state, carry.step + 1, sums, bad)
+        return Carry(params, state, opt_state, carry.step + 1, sums, bad, carried)
 
     def chunk(
         self,
@@ -217,6 +253,13 @@ class Program:
             return heads.next_scores(outputs, x)
         return jnp.asarray(outputs, jnp.float32)
 
+    def advance(self, params: Params, state: State, carried: Carries | None, x: Any) -> tuple[jax.Array, Carries]:
+        """`predict` for a batch that goes on where the memory left off, and the memory for the next."""
+        outputs, carried = memory.run(self.network, params, state, self.inputs(x, None), carried)
+        if self.target.answer == "next":
+            return heads.next_scores(outputs, x), carried
+        return jnp.asarray(outputs, jnp.float32), carried
+
     def culprit(self, carry: Carry, x: Any, y: np.ndarray, key: jax.Array) -> str:
         """Replay the batch that was not finite with every layer's output in view, and say where it went wrong.
 
@@ -227,7 +270,8 @@ class Program:
 
         def replay(params: Params) -> tuple[jax.Array, dict[str, Any]]:
             tape = Tape(tap_all=True)
-            loss, _ = self.objective(params, carry.state, x, jnp.asarray(y), jax.random.fold_in(key, carry.step), tape)
+            own = jax.random.fold_in(key, carry.step)
+            loss, _ = self.objective(params, carry.state, x, jnp.asarray(y), own, tape, carry.memory)
             order[:] = tape.taps
             return loss, tape.taps
 
