@@ -144,6 +144,16 @@ def test_the_same_networks_in_keras(
 
 
 @pytest.mark.slow
+def test_the_adding_problem_is_learned_and_drawn(tmp_path: Path) -> None:
+    picture = tmp_path / "adding.png"
+    adding = module("adding_problem")
+    errors = adding.main(steps=30, examples=3000, epochs=15, seeds=1, path=str(picture))
+    assert errors["LSTM"][0] < 0.002
+    assert errors["GRU"][0] < 0.002
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.slow
 def test_a_dense_network_fails_on_shifted_digits_and_a_convolutional_one_does_not() -> None:
     table = module("shifted_digits").main()
     assert min(table["dense"][0], table["convolutional"][0]) > 0.93
