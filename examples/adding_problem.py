@@ -1,4 +1,4 @@
-"""The adding problem (Hochreiter & Schmidhuber 1997): what a plain recurrent network cannot learn, and gates can.
+"""The adding problem (Hochreiter & Schmidhuber 1997): which recurrent network learns to keep a number?
 
 Each of 200 steps brings a number from 0 to 1 and a mark. Two steps are marked, one in the first tenth and one in the
 first half; the answer, asked for at the end, is the sum of the two marked numbers. Who always says 1 has a mean squared
