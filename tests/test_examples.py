@@ -149,3 +149,11 @@ def test_a_dense_network_fails_on_shifted_digits_and_a_convolutional_one_does_no
     assert min(table["dense"][0], table["convolutional"][0]) > 0.93
     assert max(table["dense"][2:]) < 0.5
     assert min(table["convolutional"]) > 0.9
+
+
+@pytest.mark.slow
+def test_clips_tell_the_way_a_digit_moves_and_single_frames_do_not(tmp_path: Path) -> None:
+    accuracies = module("moving_digits").main(out=tmp_path, quick=True)
+    assert accuracies["clip"] > 0.9
+    assert accuracies["one frame"] < 0.5
+    assert len(list(tmp_path.glob("train/*/*.gif"))) == 240
