@@ -199,3 +199,11 @@ def test_dropout_is_measured_with_and_without_max_norm() -> None:
     errors = module("dropout_mnist").main(["--quick"])
     assert list(errors) == ["without dropout", "dropout", "dropout and max-norm"]
     assert max(errors.values()) < 0.25
+
+
+@pytest.mark.slow
+def test_clips_tell_the_way_a_digit_moves_and_single_frames_do_not(tmp_path: Path) -> None:
+    accuracies = module("moving_digits").main(out=tmp_path, quick=True)
+    assert accuracies["clip"] > 0.9
+    assert accuracies["one frame"] < 0.5
+    assert len(list(tmp_path.glob("train/*/*.gif"))) == 240
