@@ -328,6 +328,14 @@ NETWORKS = {
         "LeNet-like 8×8, batch 32: conv 3×3 32, pool 2, conv 3×3 64, pool 2, dense 128, dense 10",
         *((8, 8, 1), _lenet(3), 32, 100, 10),
     ),
+    **{
+        f"{cell}-{units}": Network(
+            f"{cell.upper()}, batch {batch}: {steps} steps of {features} features, {cell.upper()} {units}, dense 10",
+            *((steps, features), (Recurrent(cell, units), Dense(10)), batch, 10 if units == 256 else 2, 2, 2),
+        )
+        for steps, batch, features, units in ((50, 32, 64, 256), (256, 16, 128, 512))
+        for cell in ("lstm", "gru")
+    },
 }
 
 

@@ -25,7 +25,7 @@ from steps import note
 PACKAGES = ("lamina", "jax", "scikit-learn", "numpy", "scipy")
 TITLES = {"rbm:lamina": "Lamina", "rbm:sklearn": "scikit-learn BernoulliRBM"}
 HIDDEN = 256
-RATES = {10: 0.01, 100: 0.05}  # by batch size; scikit-learn's default of 0.1 is worse for both at either
+RATES = {10: 0.01, 100: 0.05}  # by batch size
 SCORED = 10_000  # test pictures
 
 

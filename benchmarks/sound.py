@@ -46,9 +46,9 @@ def main() -> None:
         speakers = speakers_of(digits)
         if unknown := set(options.speakers) - set(speakers):
             parser.error(f"unknown: {', '.join(sorted(unknown))}. Known: {', '.join(speakers)}")
-        made, runs = results.provenance(PACKAGES), []
-        for speaker in (options.speakers or speakers)[: 1 if options.quick else None]:
-            runs.append(run(digits, speaker, Path(scratch), options.seed, quick=options.quick))
+        made = results.provenance(PACKAGES)
+        chosen = (options.speakers or speakers)[: 1 if options.quick else None]
+        runs = [run(digits, speaker, Path(scratch), options.seed, quick=options.quick) for speaker in chosen]
     results.publish(
         folder, NAME, "Spoken digits, each speaker held out", report(runs), {"provenance": made, "runs": runs}
     )

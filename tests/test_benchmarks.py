@@ -34,6 +34,7 @@ MODULES = (
         "predict_folder",
         "rbm",
         "remat",
+        "series",
         "workers.base",
         "workers.lamina_trainer",
         "workers.jax_trainer",
@@ -543,3 +544,32 @@ def _see_lamina(patch: pytest.MonkeyPatch) -> None:
     assert module.__file__ is not None
     root = str(Path(module.__file__).parents[1])
     patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH", "")])))
+
+
+def test_warped_distances_are_those_of_the_definition(bench: SimpleNamespace) -> None:
+    rng = np.random.default_rng(0)
+    a, b = rng.standard_normal((2, 9)), rng.standard_normal((3, 9))
+
+    def distance(x: np.ndarray, y: np.ndarray, band: int) -> float:
+        least = {(-1, -1): 0.0}
+        for i in range(9):
+            for j in range(max(0, i - band), min(9, i + band + 1)):
+                before = min(least.get(pair, np.inf) for pair in ((i - 1, j), (i, j - 1), (i - 1, j - 1)))
+                least[i, j] = (x[i] - y[j]) ** 2 + before
+        return least[8, 8]
+
+    for share, band in ((0.0, 0), (0.2, 2), (1.0, 9)):
+        wanted = [[distance(x, y, band) for y in b] for x in a]
+        np.testing.assert_allclose(bench.series.warped(a, b, share), wanted)
+
+
+def test_the_report_on_series_shows_baselines_and_failures(bench: SimpleNamespace) -> None:
+    errors = [{"baseline": f"{name} x", "validation": 3.0, "test": 2.0} for name in ("last", "season", "ridge")]
+    good = {"seed": 0, "wall_seconds": 2.0, "test": {"mae": 1.25}, "baselines": errors}
+    bad = {"seed": 1, "wall_seconds": 2.0, "error": {"message": "It failed."}}
+    told = bench.series.forecasts({"sunspots-1": {"lamina": [good, bad], "neighbours": {}}})
+    assert "| Monthly sunspots, 1 step ahead | 1.250 | 1.250, nan | 2.000 | 2.000 | 2.000 | 2.0 |" in told
+    assert "sunspots-1, seed 1: It failed." in told
+    right = {"seed": 0, "wall_seconds": 2.0, "test": {"accuracy": 0.5}, "examples": {"train": 45, "validation": 5}}
+    told = bench.series.classes({"gunpoint": {"lamina": [right], "neighbours": {"euclidean": 0.25}}})
+    assert "| GunPoint (UCR) | 50.00% | 50.00% |  | 25.00% |  | 45 (+ 5) | 2.0 |" in told

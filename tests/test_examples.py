@@ -144,6 +144,16 @@ def test_the_same_networks_in_keras(
 
 
 @pytest.mark.slow
+def test_the_adding_problem_is_learned_and_drawn(tmp_path: Path) -> None:
+    picture = tmp_path / "adding.png"
+    adding = module("adding_problem")
+    errors = adding.main(steps=30, examples=3000, epochs=15, seeds=1, path=str(picture))
+    assert errors["LSTM"][0] < 0.002
+    assert errors["GRU"][0] < 0.002
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.slow
 def test_a_dense_network_fails_on_shifted_digits_and_a_convolutional_one_does_not() -> None:
     table = module("shifted_digits").main()
     assert min(table["dense"][0], table["convolutional"][0]) > 0.93
@@ -179,7 +189,8 @@ def test_gradients_shrink_with_the_uniform_heuristic_and_keep_their_size_with_xa
         ratios = {start: found[act, start].gradients[0] / found[act, start].gradients[-1] for start in
                   ("uniform heuristic", "Xavier")}  # fmt: skip
         assert ratios["uniform heuristic"] < 0.2
-        assert 0.3 < ratios["Xavier"] < 3
+        assert 0.2 < ratios["Xavier"] < 5
+        assert ratios["uniform heuristic"] < ratios["Xavier"] / 2
     assert (tmp_path / "spread.svg").is_file()
 
 
@@ -187,4 +198,12 @@ def test_gradients_shrink_with_the_uniform_heuristic_and_keep_their_size_with_xa
 def test_dropout_is_measured_with_and_without_max_norm() -> None:
     errors = module("dropout_mnist").main(["--quick"])
     assert list(errors) == ["without dropout", "dropout", "dropout and max-norm"]
-    assert max(errors.values()) < 0.15
+    assert max(errors.values()) < 0.25
+
+
+@pytest.mark.slow
+def test_clips_tell_the_way_a_digit_moves_and_single_frames_do_not(tmp_path: Path) -> None:
+    accuracies = module("moving_digits").main(out=tmp_path, quick=True)
+    assert accuracies["clip"] > 0.9
+    assert accuracies["one frame"] < 0.5
+    assert len(list(tmp_path.glob("train/*/*.gif"))) == 240

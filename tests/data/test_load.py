@@ -137,7 +137,7 @@ def test_a_slip_in_a_path_gets_the_nearest_name(tmp_path: Path) -> None:
     [
         ("digits", {"target": "y"}, "A target column is for tables. Received: target='y'"),
         ((X, Y), {"target": "y"}, "A target column is for tables"),
-        ("digits", {"size": 32}, "A size is for pictures in files. Received: size=32"),
+        ("digits", {"size": 32}, "A size is for pictures and videos in files. Received: size=32"),
         ("digits", {"test": "other.csv"}, "a built-in set has one"),
         ("digits", {"task": "clasify"}, "Unknown task 'clasify'. Did you mean 'classify'"),
         ("digits", {"scale": "std"}, "Unknown scale 'std'. Did you mean 'standard'"),

@@ -48,6 +48,7 @@ CASES: list[tuple[lm.Layer, Any]] = [
     (lm.LocalResponseNorm(), (3, 4, 8)),
     (lm.LocalResponseNorm(2, alpha=0.5, beta=0.5, k=2.0), (5,)),
     (lm.Embedding(7, 3), INTEGERS),
+    (lm.BagOfNGrams(7, 3, buckets=16, drop=0.2), INTEGERS),
     (lm.SimpleRNN(3), (5, 2)),
     (lm.GRU(3, return_sequences=True), (4, 2)),
     (lm.GRU(3), (4, 2)),

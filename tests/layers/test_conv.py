@@ -153,3 +153,31 @@ def test_another_number_of_channels_is_told() -> None:
         layer.apply(params, state, jnp.ones((1, 5, 5, 1)))
     with pytest.raises(ShapeError, match="got uint8"):
         layer.apply(params, state, np.ones((1, 5, 5, 3), np.uint8))
+
+
+@pytest.mark.parametrize(("window", "dilation", "stride"), [(3, 1, 1), (2, 4, 1), (4, 2, 3), (1, 1, 1)])
+def test_a_causal_convolution_is_a_loop_over_what_has_been(window, dilation, stride):
+    layer = lm.Conv(5, window, strides=stride, dilation=dilation, padding="CAUSAL")
+    params, _ = layer.init(jax.random.key(0), (17, 3))
+    params["bias"] = params["bias"] + 0.3
+    x = np.random.default_rng(0).standard_normal((2, 17, 3)).astype(np.float32)
+    y, _ = layer.apply(params, {}, x)
+    kernel = np.asarray(params["kernel"])
+    wanted = np.full((2, len(range(0, 17, stride)), 5), 0.3)
+    for place, t in enumerate(range(0, 17, stride)):
+        for back in range(window):
+            if t - back * dilation >= 0:
+                wanted[:, place] += x[:, t - back * dilation] @ kernel[window - 1 - back]
+    assert layer.out_spec(lm.base.as_spec((17, 3))).shape == wanted.shape[1:]
+    np.testing.assert_allclose(y, wanted, atol=1e-5)
+    # No output depends on what comes after it.
+    seen = jax.jacobian(lambda x: layer.apply(params, {}, x[None])[0][0].sum(axis=-1))(jnp.asarray(x[0]))
+    for place, t in enumerate(range(0, 17, stride)):
+        assert not np.any(np.asarray(seen)[place, t + 1 :])
+
+
+def test_causal_padding_is_for_sequences():
+    with pytest.raises(ShapeError, match=r"'CAUSAL' is for sequences .* space \(5, 5\)"):
+        lm.Conv(2, 3, padding="CAUSAL").init(jax.random.key(0), (5, 5, 1))
+    with pytest.raises(ConfigError, match="MaxPool has no padding 'CAUSAL'"):
+        lm.MaxPool(2, padding="CAUSAL")

@@ -11,6 +11,9 @@ from jax.test_util import check_grads
 
 import lamina as lm
 from lamina.errors import ConfigError, ShapeError
+from lamina.layers import memory
+from lamina.layers.base import fold
+from lamina.layers.dropout import dropout_mask
 
 LAYERS = [lm.SimpleRNN, lm.GRU, lm.LSTM]
 PEERS = {lm.SimpleRNN: torch.nn.RNN, lm.GRU: torch.nn.GRU, lm.LSTM: torch.nn.LSTM}
@@ -131,3 +134,45 @@ def test_refusals_name_the_layer_and_the_shape(kind):
     params, _ = kind(3).init(jax.random.key(0), (5, 4))
     with pytest.raises(ShapeError, match=r"was made for sequences \(batch, steps, 4\)"):
         kind(3).apply(params, {}, jnp.ones((2, 5, 3)))
+
+
+@pytest.mark.parametrize("kind", LAYERS)
+def test_dropout_drops_the_same_inputs_and_states_at_every_step(kind):
+    layer = kind(6, return_sequences=True, dropout=0.5, recurrent_dropout=0.5)
+    plain = kind(6, return_sequences=True)
+    params = weights(layer, (9, 4))
+    x = jnp.asarray(np.random.default_rng(0).standard_normal((3, 9, 4)), jnp.float32)
+    np.testing.assert_array_equal(layer.apply(params, {}, x)[0], plain.apply(params, {}, x)[0])
+    key = jax.random.key(3)
+    y, _ = layer.apply(params, {}, x, train=True, key=key)
+    own = fold(key, "")
+    inputs = dropout_mask(fold(own, "inputs"), 0.5, (3, 1, 4), jnp.float32)
+    states = dropout_mask(fold(own, "states"), 0.5, (3, 6), jnp.float32)
+    assert set(np.unique(states)) == {0.0, 2.0}
+    # Each sequence by itself: its masks are weights that some rows are missing from.
+    for row in range(3):
+        kept = params | {
+            "kernel": params["kernel"] * inputs[row, 0][:, None],
+            "recurrent_kernel": params["recurrent_kernel"] * states[row][:, None],
+        }
+        alone, _ = plain.apply(kept, {}, x[row : row + 1])
+        np.testing.assert_allclose(y[row], alone[0], atol=1e-5)
+
+
+def test_dropout_needs_a_fraction_and_a_key():
+    with pytest.raises(ConfigError, match=r"GRU's recurrent_dropout is the fraction dropped.*recurrent_dropout=1"):
+        lm.GRU(3, recurrent_dropout=1.0)
+    params, _ = lm.LSTM(3, dropout=0.2).init(jax.random.key(0), (4, 2))
+    with pytest.raises(ConfigError, match="needs random numbers"):
+        lm.LSTM(3, dropout=0.2).apply(params, {}, jnp.ones((1, 4, 2)), train=True)
+
+
+def test_bidirectional_takes_recurrent_layers_alone_and_no_memory():
+    with pytest.raises(ConfigError, match="takes a recurrent layer"):
+        lm.Bidirectional(lm.Dense(3))
+    with pytest.raises(ConfigError, match="not 'subtract'"):
+        lm.Bidirectional(lm.GRU(3), merge="subtract")
+    net = lm.Sequential(lm.Dense(2), rnn=lm.Bidirectional(lm.GRU(3)))
+    params, state = net.init(jax.random.key(0), (4, 2))
+    with pytest.raises(ConfigError, match="'rnn' reads sequences from their ends too"):
+        memory.run(net, params, state, jnp.ones((1, 4, 2)))

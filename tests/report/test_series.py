@@ -54,6 +54,7 @@ def test_errors_by_step_ahead_and_those_of_the_baselines_are_told(forecast_run: 
     page = (tmp_path / "report.html").read_text()
     assert page.count("<polyline") == 3 * (len(evidence.truth) + min(24, len(evidence.truth)))
     assert "Forecast 4 steps before" in page
+    assert "The best baseline, ridge autoregression, scores" in page
 
 
 def test_a_window_is_drawn_in_the_series_own_unit_and_goes_on_where_it_ends(forecast_run: Run) -> None:

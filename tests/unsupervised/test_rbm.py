@@ -178,6 +178,11 @@ def test_examples_of_another_width_are_refused(trained: TrainedRBM) -> None:
         trained.transform(bars() * 255)
 
 
+def test_weights_of_another_size_are_refused(trained: TrainedRBM) -> None:
+    with pytest.raises(ConfigError, match=r"'kernel': \(16, 8\).* Received: .*'kernel': \(16, 7\)"):
+        RBM(8).with_params(dict(trained.params) | {"kernel": np.zeros((16, 7))}, (4, 4))
+
+
 @pytest.mark.parametrize(
     ("make", "words"),
     [

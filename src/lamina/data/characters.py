@@ -177,7 +177,7 @@ def load_characters(
 
 
 def load_character_split(
-    source: str | os.PathLike[str], preprocessing: CharacterPreprocessing
+    source: str | os.PathLike[str], preprocessing: CharacterPreprocessing, target: Target
 ) -> tuple[ArraySplit, DataCard]:
     """The whole of a text file, as a trained model takes it."""
     text = read_utf8(source)

@@ -20,7 +20,7 @@ WINDOWS = (8, 16, 32, 64, 128, 256)  # that are tried
 TRAINING = 16  # windows that training needs
 _LONGEST = 400  # steps that a chosen window looks back
 _WIDEST = 1_000  # numbers in a chosen window
-_CLEARLY = 0.99  # of the error: by less a longer window, or a place in a cycle, is not worth having
+_CLEARLY = 0.99  # of the error: a place in a cycle has to lower it to this
 _GROUPS = 10  # of windows by level, whose spreads are compared
 
 
@@ -112,14 +112,12 @@ def cut(series: Series, steps: np.ndarray, starts: np.ndarray, window: int, targ
 
 
 def _window(cuts: Cuts, cycles: tuple[str, ...], season: int | None) -> int:
-    """The shortest window that is hardly worse than the best."""
+    """The best of some windows, the season among them."""
     training = cuts.parts["train"][1]
     channels = len(cuts.series.names) + 2 * len(cycles)
     longest = min(_LONGEST, training // 4, training - cuts.horizon - TRAINING, _WIDEST // channels)
     tried = {window for window in (*WINDOWS, season or 0) if 0 < window <= longest} | {WINDOWS[0]}
-    errors = {window: cuts.ridge(Form(window, cycles)).error for window in sorted(tried)}
-    best = min(errors.values())
-    return min(window for window, error in errors.items() if _CLEARLY * error <= best)
+    return min(sorted(tried), key=lambda window: cuts.ridge(Form(window, cycles)).error)
 
 
 def _cycles(cuts: Cuts, window: int) -> tuple[str, ...]:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from lamina.data.builtin import BUILTIN
-from lamina.data.folder_kind import kind_of_folder
 from lamina.data.idx import find_idx
 from lamina.data.text_files import TEXT_FILES, holds_texts
 from lamina.errors import DataError, nearest
@@ -74,7 +73,11 @@ def _identify_path(source: str | os.PathLike[str]) -> Kind:
     if path.is_dir():
         if find_idx(path):
             return "arrays"
-        return "texts" if holds_texts(path) else kind_of_folder(os.fspath(path))
+        if holds_texts(path):
+            return "texts"
+        from lamina.data.folder_kind import kind_of_folder
+
+        return kind_of_folder(os.fspath(path))
     suffix = path.suffix.lower()
     if suffix in (".parquet", ".pq"):
         return "table"

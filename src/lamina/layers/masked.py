@@ -45,7 +45,7 @@ class Masked:
 
     def mask(self) -> jax.Array:
         """Which steps belong to a sequence, ``(batch, steps)``, bool."""
-        inside: jax.Array = jnp.arange(self.values.shape[1]) < self.lengths[:, None]
+        inside: jax.Array = jnp.arange(self.values.shape[1], dtype=jnp.int32) < self.lengths[:, None]
         return inside
 
     def emptied(self, fill: float = 0.0) -> Masked:

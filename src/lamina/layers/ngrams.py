@@ -87,18 +87,18 @@ class BagOfNGrams(Layer):
         for order in range(1, min(self.order, steps) + 1):
             width = steps - order + 1
             hashed = (hashed[:, :width] ^ codes[:, order - 1 :].astype(jnp.uint32)) * jnp.uint32(_PRIME)
-            inside = jnp.arange(width) < lengths[:, None] - (order - 1)
+            inside = jnp.arange(width, dtype=jnp.int32) < lengths[:, None] - (order - 1)
             if order == 1:
                 rows = jnp.where(codes < 0, self.vocabulary, codes)  # negative ones would count from the end
                 vectors = jnp.take(params["table"], rows, axis=0, mode="fill", fill_value=jnp.nan)
             else:
                 mixed = (hashed ^ (hashed >> 15)) % jnp.uint32(self.buckets)
                 vectors = params["ngrams"].at[mixed.astype(jnp.int32)].get(mode="promise_in_bounds")
-            weight = inside.astype(jnp.float32)
+            weight = inside.astype(vectors.dtype)
             count = count + jnp.sum(weight, axis=1)
             if ctx.train and self.drop:
                 kept = jax.random.bernoulli(jax.random.fold_in(ctx.rng(), order), 1 - self.drop, inside.shape)
-                weight = weight * kept.astype(jnp.float32) / (1 - self.drop)
+                weight = weight * kept.astype(weight.dtype) / (1 - self.drop)
             # What lies past the end is left out, and not multiplied by 0: it may be any code.
             vectors = jnp.where(inside[..., None], vectors, 0.0)
             total = total + jnp.einsum("bsf,bs->bf", vectors, weight)

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from lamina.errors import ConfigError, ShapeError
+from lamina.kernels.precision import widened
 from lamina.layers.base import Context, Layer, Params, Spec, State, apply_part, as_layer, part_spec, setup_part
 
 __all__ = ["Reversible"]
@@ -63,14 +64,14 @@ class Reversible(Layer):
         return params, state
 
     def forward(self, params: Params, state: State, x: Any, ctx: Context) -> tuple[Any, State]:
-        own = x[:, :, :1].astype(jnp.float32)
+        own = widened(x[:, :, :1])
         level = own[:, -1:] if self.by == "last" else own.mean(axis=1, keepdims=True)
         spread = jnp.ones_like(level)
         if self.by == "standard":
-            spread = jnp.sqrt(own.var(axis=1, keepdims=True) + jnp.float32(_EPSILON))
+            spread = jnp.sqrt(own.var(axis=1, keepdims=True) + _EPSILON)
         normal = ((own - level) / spread).astype(x.dtype)
         new_state: State = {}
         inner = jnp.concatenate([normal, x[:, :, 1:]], axis=2)
         y = apply_part("body", self.body, params, state, new_state, inner, ctx)
-        back = y.astype(jnp.float32) * spread[:, 0] + level[:, 0]
+        back = widened(y) * spread[:, 0] + level[:, 0]
         return back.astype(x.dtype), new_state

@@ -83,6 +83,10 @@ def _examples(split: Split) -> str:
 def _baseline(run: Run, split: Split) -> Markup | None:
     """What an answer without looking would score, so that the result can be judged."""
     target = run.model.target
+    if target.task == "forecast" and split is run.data.test:
+        best = min(run.data.card.facts["baselines"], key=lambda row: row["test"])
+        said = f"The best baseline, {best['baseline']}, scores {metric_value('mae', best['test'])}."
+        return tag("p", said, class_="aside")
     if target.answer != "class":
         return None
     usual = int(np.bincount(run.data.train.targets).argmax())

@@ -12,7 +12,7 @@ from lamina.train.recipes import Recipe
 
 __all__ = ["sounds", "spectrogram_net"]
 
-_EXAMPLES_SEEN = 80_000  # an epoch's worth of examples times the number of epochs
+_EXAMPLES_SEEN = 50_000  # an epoch's worth of examples times the number of epochs
 
 
 def spectrogram_net(data: Data) -> Layer:
@@ -21,11 +21,12 @@ def spectrogram_net(data: Data) -> Layer:
     Source: the shape of Hershey et al. 2017, arXiv:1609.09430 (a VGG on log-mel spectrograms), much smaller.
     """
     frames, bands, _ = data.preprocessing.input_spec().shape
-    side, filters = min(frames, bands) // 2, 32
-    layers: list[Layer] = [_block(16, 5, strides=2), _block(filters, 3)]
-    while side >= 6 and filters < 128:
+    side, filters = min(frames, bands), 16
+    layers: list[Layer] = [_block(filters, 5)]
+    while side >= 8 and filters < 128:
         filters *= 2
-        layers += [MaxPool(2), _block(filters, 3)]
+        # The early maps are large, so one convolution has to do there.
+        layers += [MaxPool(2), *[_block(filters, 3) for _ in range(1 if filters < 64 else 2)]]
         side //= 2
     return Sequential(*layers, GlobalAvgPool(), Dropout(0.3), Dense(data.target.units))
 
@@ -49,5 +50,5 @@ def sounds(data: Data) -> Recipe:
     )
 
 
-def _block(filters: int, window: int, strides: int = 1) -> Layer:
-    return Sequential(Conv(filters, window, strides=strides, use_bias=False), BatchNorm(), relu)
+def _block(filters: int, window: int) -> Layer:
+    return Sequential(Conv(filters, window, use_bias=False), BatchNorm(), relu)

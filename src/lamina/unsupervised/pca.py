@@ -132,7 +132,7 @@ class LogisticPCA:
 
 
 @functools.partial(jax.jit, static_argnames=("steps",))
-def _ascend(free: dict[str, jax.Array], fixed: dict[str, jax.Array], x: jax.Array, steps: int, penalty: Any) -> Any:
+def _ascend(free: dict[str, jax.Array], fixed: dict[str, jax.Array], x: jax.Array, steps: int, penalty: float) -> Any:
     """The free parameters after so many steps of Adam up the log-likelihood, the sum over all numbers.
 
     Every parameter is scaled by Adam itself, so that one rate serves codes of any number of examples.
@@ -143,7 +143,8 @@ def _ascend(free: dict[str, jax.Array], fixed: dict[str, jax.Array], x: jax.Arra
         odds = whole["codes"] @ whole["loadings"] + whole["bias"]
         likelihood = jnp.sum(x * odds - jax.nn.softplus(odds))
         squares = jnp.sum(jnp.square(whole["codes"])) + jnp.sum(jnp.square(whole["loadings"]))
-        return 0.5 * penalty * squares - likelihood
+        total: jax.Array = 0.5 * penalty * squares - likelihood
+        return total
 
     def step(carry: Any, index: jax.Array) -> tuple[Any, None]:
         params, mean, square = carry
@@ -155,8 +156,7 @@ def _ascend(free: dict[str, jax.Array], fixed: dict[str, jax.Array], x: jax.Arra
 
         def moved(p: jax.Array, m: jax.Array, s: jax.Array) -> jax.Array:
             step = (m / (1 - 0.9**done)) / (jnp.sqrt(s / (1 - 0.99**done)) + 1e-8)
-            there: jax.Array = p - rate * step
-            return there
+            return p - rate * step
 
         return (jax.tree.map(moved, params, mean, square), mean, square), None
 

@@ -6,6 +6,9 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+import jax.numpy as jnp
+import numpy as np
+
 from lamina.config import Config
 from lamina.errors import ConfigError
 from lamina.layers._checks import check_number, check_whole
@@ -133,5 +136,14 @@ class RBM(Config):
     def with_params(
         self, params: Params, shape: tuple[int, ...], history: tuple[dict[str, Any], ...] = ()
     ) -> TrainedRBM:
-        """The machine with weights that are given: kernel, visible_bias and hidden_bias."""
-        return TrainedRBM(self, params, shape, history)
+        """The machine with weights that are given: kernel, visible_bias and hidden_bias.
+
+        Raises:
+            ConfigError: where they do not fit the machine or the shape of an example.
+        """
+        visible = math.prod(shape)
+        wanted = {"kernel": (visible, self.hidden), "visible_bias": (visible,), "hidden_bias": (self.hidden,)}
+        given = {name: tuple(np.shape(value)) for name, value in params.items()}
+        if given != wanted:
+            raise ConfigError(f"The weights of the machine have the shapes {wanted}. Received: {given}.")
+        return TrainedRBM(self, {name: jnp.asarray(params[name], jnp.float32) for name in wanted}, shape, history)
