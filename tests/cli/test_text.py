@@ -34,7 +34,7 @@ def test_reviews_are_told_apart(lamina: Command, reviews: Path, tmp_path: Path) 
     shown = lamina("predict", out, "what a fine film")
     assert shown.out.startswith("what a fine film  good")
     measured = lamina("evaluate", out, reviews, "--json")
-    assert measured.json["metrics"]["accuracy"]["value"] == 1.0
+    assert measured.json["metrics"]["accuracy"]["value"] > 0.9
 
 
 def test_a_book_is_gone_on_with(lamina: Command, tmp_path: Path) -> None:
