@@ -99,7 +99,7 @@ def test_a_layer_can_be_named(lamina: Command, desk: Path, convnet: Path) -> Non
         ("{conv} {picture} --force", "Name it, or leave --force out."),
         ("{conv} {picture} --out net.py", "net.py is a file"),
         ("{conv} {picture} --out full", "full exists already."),
-        ("{conv} {picture} --out full --force", "full has no explain.html"),
+        ("{conv} {picture} --out full --force", "it has no explain.html"),
         ("{values} x.npy", "does not look at pictures: its input is"),
         ("nothing.lamina {picture}", "There is no nothing.lamina"),
     ],

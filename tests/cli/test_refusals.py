@@ -72,7 +72,7 @@ DATA: dict[str, tuple[Prepare, str, str]] = {
     "not a number": (arrays(x=NAN, y=np.arange(30) % 2), "bad.npz", "has 1 NaN or infinite"),
     "infinite values": (arrays(x=X, y=np.full(30, np.inf)), "bad.npz", "30 NaN or infinite"),
     "unequal lengths": (arrays(x=X, y=np.arange(29)), "bad.npz", "30|29"),
-    "no data file": (text("bad.txt", "hello"), "bad.txt", "no data that Lamina can learn from"),
+    "no data file": (text("bad.doc", "hello"), "bad.doc", "no data that Lamina can learn from"),
     "target of pictures": (lambda desk: None, "pictures --target a", "A target column is for tables"),
     "test part of pictures": (lambda desk: None, "pictures --test pictures", "A separate test part is for tables"),
     "impossible task": (lambda desk: None, "pictures --task regress", "not possible with these pictures"),

@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from lamina.errors import DataError
 
 if TYPE_CHECKING:
@@ -23,6 +21,8 @@ def reconstructed(
     model: Model, given: Inputs, batch_size: int, skipped: list[tuple[str, str]]
 ) -> Iterator[dict[str, Any]]:
     """One JSON-able answer an input that can be read; of the others, name and reason are added to ``skipped``."""
+    import numpy as np
+
     from lamina.data.base import ArraySplit
     from lamina.layers.autoencoder import autoencoder_in
 

@@ -416,7 +416,7 @@ def _as_json(run: Run, data: Data, warnings: list[str]) -> dict[str, Any]:
         "model": str(run.folder / "model.lamina"),
         "report": str(report) if report.exists() else None,
         "task": data.target.task,
-        "classes": list(data.target.names) if data.target.answer in ("class", "labels") else [],
+        "classes": list(data.target.names) if data.target.answer in ("class", "labels", "input") else [],
         "status": run.status,
         "epochs": len(run.history),
         "best_epoch": run.best_epoch,
