@@ -25,7 +25,7 @@ __all__ = [
 
 UNKNOWN = "\N{REPLACEMENT CHARACTER}"  # stands for every character that has no code of its own
 
-_STEPS = 128  # characters of a training example
+_STEPS = 64  # characters of a training example; what recurrent layers remember is carried from one to the next
 _PARTS = (0.8, 0.9)  # where validation and test begin
 _LEAST = 1_000  # characters of a text to learn from
 _RARE = 3  # occurrences in the training part; rarer characters share one code

@@ -17,7 +17,7 @@ __all__ = ["generator", "texts"]
 _BUCKETS = 1 << 18  # vectors that word pairs share
 _TEXTS_SEEN = 130_000  # by a bag of words, those of every epoch counted
 _NAMES_SEEN = 200_000  # by a network of characters
-_SEEN = 9_000_000  # characters that a generator is trained on, those of every epoch counted
+_SEEN = 7_000_000  # characters that a generator is trained on, those of every epoch counted
 
 
 def texts(data: Data) -> Recipe:
