@@ -248,7 +248,7 @@ def python_blocks(document: str) -> list[str]:
 
 
 def test_the_readmes_network_runs() -> None:
-    describe, _, _, apply, _ = python_blocks("README.md")
+    describe, _, _, _, apply, _ = python_blocks("README.md")
     names = {"x": jax.numpy.ones((2, 32, 32, 3))}
     exec(describe + apply, names)
     assert names["logits"].shape == (2, 10)

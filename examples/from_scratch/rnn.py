@@ -50,6 +50,12 @@ def backward(params: Params, x: np.ndarray, y: np.ndarray) -> Params:
     return gradients
 
 
+def clipped(gradients: Params, most: float = 0.5) -> Params:
+    """The gradients, shortened together to a norm of ``most``: through many steps they may explode."""
+    norm = np.sqrt(sum(np.sum(value**2) for value in gradients.values()))
+    return {name: value * min(1.0, most / norm) for name, value in gradients.items()}
+
+
 def main() -> None:
     random = np.random.default_rng(0)
     params = init(random, 4, 24, 4)
@@ -60,7 +66,7 @@ def main() -> None:
             _, probabilities = forward(params, x)
             right = np.mean(probabilities.argmax(axis=1) == y)
             print(f"step {step:4}  loss {loss(probabilities, y):.3f}  first of ten symbols right {right:.1%}")
-        gradients = backward(params, x, y)
+        gradients = clipped(backward(params, x, y))
         params = {name: value - 0.5 * gradients[name] for name, value in params.items()}
 
 

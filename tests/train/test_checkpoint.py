@@ -201,7 +201,7 @@ class TestFolder:
     def test_what_is_no_run_is_never_replaced(self, fit: Fit, blobs: Data, tmp_path: Path) -> None:
         (tmp_path / "letters").mkdir()
         (tmp_path / "letters" / "dear.txt").write_text("…")
-        with pytest.raises(BadInputError, match="no run folder"):
+        with pytest.raises(BadInputError, match="does not hold a run"):
             fit(lm.Dense(3), blobs, epochs=1, out=tmp_path / "letters", force=True)
         with pytest.raises(BadInputError, match="no run to resume"):
             fit(lm.Dense(3), blobs, epochs=1, out=tmp_path / "letters", resume=True)
