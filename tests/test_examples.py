@@ -4,6 +4,7 @@ import ast
 import importlib.util
 import os
 import runpy
+import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -25,6 +26,7 @@ def module(name: str) -> ModuleType:
     assert spec is not None
     assert spec.loader is not None
     loaded = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = loaded  # where dataclasses look for their module
     spec.loader.exec_module(loaded)
     return loaded
 
