@@ -452,15 +452,22 @@ def everyone(bench: SimpleNamespace) -> Iterator[list[Any]]:
             yield peers
 
 
+def _has_avx512() -> bool:
+    facts = Path("/proc/cpuinfo")
+    return facts.exists() and "avx512f" in facts.read_text()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", ["f32", "bf16"])
 @pytest.mark.parametrize("network", ["lenet-small", "lstm", "gru"])
 def test_every_peer_learns_the_same(bench: SimpleNamespace, everyone: list[Any], network: str, precision: str) -> None:
     sizes = {"batches": 2, "batch_size": 4, "steps": 1}
     measured = bench.steps.measure(everyone, network, rounds=1, precision=precision, **sizes)
-    assert not measured.missing
+    # PyTorch computes no LSTM in bfloat16 on a CPU without AVX-512.
+    lacking = {"torch-fused"} if (network, precision) == ("lstm", "bf16") and not _has_avx512() else set()
+    assert set(measured.missing) <= lacking
     agree = bench.steps.agreeing(measured.losses, precision)
-    assert agree == dict.fromkeys([peer.name for peer in everyone], True), measured.losses
+    assert agree == {peer.name: True for peer in everyone if peer.name not in measured.missing}, measured.losses
     first, last = measured.losses["lamina"]
     assert last < first
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -30,7 +32,9 @@ def test_value_and_gradients_equal_float64(shape, dtype):
 def test_half_precision_on_a_cpu_is_ours_and_elsewhere_a_product():
     program = jax.jit(jax.grad(lambda w, x: jnp.sum(matmul(x, w).astype(jnp.float32)) ** 2))
     shapes = [jax.ShapeDtypeStruct(s, jnp.bfloat16) for s in ((30, 20), (64, 30))]
-    if native.native().library is not None:
+    # oneDNN has no convolution in bfloat16 for a CPU without AVX-512.
+    facts = Path("/proc/cpuinfo")
+    if native.native().library is not None and facts.exists() and "avx512f" in facts.read_text():
         assert "lamina_conv" in program.lower(*shapes).as_text()
     for platform in ("cuda", "tpu"):
         text = jax.export.export(program, platforms=[platform])(*shapes).mlir_module()
