@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -77,7 +79,9 @@ def test_packed_weights_give_the_same_bits(dtype):
     x = jnp.asarray(np.random.default_rng(0).standard_normal((5, 19, 18, 3)), dtype)
     ready = packed(folded, params, jax.ShapeDtypeStruct(x.shape[1:], dtype), len(x))
     kinds = [type(leaf) for leaf in jax.tree.leaves(ready, is_leaf=lambda leaf: isinstance(leaf, Packed))]
-    assert kinds.count(Packed) >= 3
+    facts = Path("/proc/cpuinfo")  # oneDNN has no convolution in bfloat16 for a CPU without AVX-512
+    if dtype == jnp.float32 or (facts.exists() and "avx512f" in facts.read_text()):
+        assert kinds.count(Packed) >= 3
     apply = jax.jit(folded.apply)
     np.testing.assert_array_equal(apply(ready, state, x)[0], apply(params, state, x)[0])
 

@@ -358,7 +358,7 @@ def test_a_bootstrap_of_the_undefined_is_none() -> None:
 
 def test_variance_explained_is_scikit_learns_variance_weighted_r2_and_its_resamples_agree() -> None:
     random = np.random.default_rng(0)
-    true = random.normal(size=(40, 5)) * np.asarray([5.0, 1.0, 0.1, 1.0, 0.0])
+    true = random.normal(size=(40, 5)) * np.asarray([5.0, 1.0, 0.1, 1.0, 0.5])
     predicted = true + random.normal(size=true.shape)
     metric = lm.VarianceExplained()
     metric.update(predicted[:15], true[:15])
