@@ -12,7 +12,7 @@ from pathlib import Path
 
 from lamina.errors import BadInputError
 
-__all__ = ["check_folder", "write_atomically", "write_folder"]
+__all__ = ["check_folder", "why_unopened", "write_atomically", "write_folder"]
 
 
 def write_atomically(path: str | PathLike[str], data: bytes) -> None:
@@ -104,6 +104,19 @@ def write_folder(folder: Path, contents: Mapping[str, bytes]) -> None:
         for path in new:
             with suppress(OSError):  # not empty: the folder is there
                 path.rmdir()
+
+
+def why_unopened(error: Exception) -> str | None:
+    """Why a file could not be read, where that has nothing to do with what is in it; None otherwise."""
+    if isinstance(error, FileNotFoundError):
+        return "there is no such file"
+    if isinstance(error, PermissionError):
+        return "no permission to read it"
+    if isinstance(error, IsADirectoryError):
+        return "it is a folder"
+    if isinstance(error, MemoryError):
+        return "it does not fit into memory"
+    return None
 
 
 def _writable(folder: Path) -> bool:

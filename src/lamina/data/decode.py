@@ -17,6 +17,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from lamina.errors import ConfigError, DataError
+from lamina.files import why_unopened
 
 __all__ = ["EXTENSIONS", "Picture", "UnreadableError", "decode", "decode_many", "parallel", "read_header"]
 
@@ -271,14 +272,8 @@ def _reason(error: Exception, picture: Picture) -> str:
     if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
         limit = Image.MAX_IMAGE_PIXELS or _PIXELS
         return f"a decompression bomb: it would unfold to more than {limit:,} pixels"
-    if isinstance(error, FileNotFoundError):
-        return "there is no such file"
-    if isinstance(error, PermissionError):
-        return "no permission to read it"
-    if isinstance(error, IsADirectoryError):
-        return "it is a folder"
-    if isinstance(error, MemoryError):
-        return "it does not fit into memory"
+    if (unopened := why_unopened(error)) is not None:
+        return unopened
     if _length(picture) == 0:
         return "the file is empty"
     if isinstance(error, UnidentifiedImageError):

@@ -15,6 +15,7 @@ from typing import IO, Any, TypeAlias
 import numpy as np
 
 from lamina.data.media import UnreadableClipError
+from lamina.files import why_unopened
 
 __all__ = ["EXTENSIONS", "NEEDS_SOUNDFILE", "Sound", "SoundHeader", "has_soundfile", "read_sound", "read_sound_header"]
 
@@ -260,14 +261,8 @@ def _plain_errors(sound: Sound) -> Iterator[None]:
 
 
 def _reason(error: Exception) -> str:
-    if isinstance(error, FileNotFoundError):
-        return "there is no such file"
-    if isinstance(error, PermissionError):
-        return "no permission to read it"
-    if isinstance(error, IsADirectoryError):
-        return "it is a folder"
-    if isinstance(error, MemoryError):
-        return "it does not fit into memory"
+    if (unopened := why_unopened(error)) is not None:
+        return unopened
     if isinstance(error, EOFError):
         return "the file is cut short"
     if isinstance(error, ValueError) and type(error) is ValueError:
