@@ -11,7 +11,6 @@ pictures is then computed exactly, for both by the same function.
 from __future__ import annotations
 
 import argparse
-import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,9 +30,7 @@ SCORED = 10_000  # test pictures
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--data", type=Path, default=os.environ.get("LAMINA_TEST_DATA"), metavar="DIR", help="folder of the data sets"
-    )
+    results.add_data(parser)
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--cores", type=int, default=2, help="how many to pin everyone to")
     results.add_options(parser)

@@ -40,6 +40,28 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_data(parser: argparse.ArgumentParser) -> None:
+    """Where the data sets lie: a folder, None where nobody says."""
+    parser.add_argument(
+        "--data", type=Path, default=os.environ.get("LAMINA_TEST_DATA"), metavar="DIR", help="folder of the data sets"
+    )
+
+
+def parse_sets(description: str | None, known: Iterable[str], *, data_needed: bool = False) -> argparse.Namespace:
+    """The command line of a benchmark of several data sets: ``sets`` (none for all), ``data`` and what all share."""
+    names = list(known)
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("sets", nargs="*", default=[], metavar="SET", help=f"of {', '.join(names)}")
+    add_data(parser)
+    add_options(parser)
+    options = parser.parse_args()
+    if unknown := set(options.sets) - set(names):
+        parser.error(f"unknown: {', '.join(sorted(unknown))}. Known: {', '.join(names)}")
+    if data_needed and options.data is None:
+        parser.error("name the folder of the data sets: --data DIR")
+    return options
+
+
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A Markdown table; all columns but the first are aligned to the right."""
     lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]

@@ -11,8 +11,6 @@ window is chosen by leaving one out of the training part.
 
 from __future__ import annotations
 
-import argparse
-import os
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -59,15 +57,7 @@ PARTS = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("sets", nargs="*", default=[], metavar="SET", help=f"of {', '.join(PARTS)}")
-    parser.add_argument(
-        "--data", type=Path, default=os.environ.get("LAMINA_TEST_DATA"), metavar="DIR", help="folder of the data sets"
-    )
-    results.add_options(parser)
-    options = parser.parse_args()
-    if unknown := set(options.sets) - set(PARTS):
-        parser.error(f"unknown: {', '.join(sorted(unknown))}. Known: {', '.join(PARTS)}")
+    options = results.parse_sets(__doc__, PARTS)
     folder = options.results or (None if options.quick else results.HERE)
     chosen = [name for name in PARTS if name in (options.sets or PARTS)]
     for kind, forecast in (("forecasts", True), ("classes", False)):

@@ -11,7 +11,6 @@ learns from the remaining four. One seed.
 from __future__ import annotations
 
 import argparse
-import os
 import re
 import tempfile
 import zipfile
@@ -32,9 +31,7 @@ NAME = "sound"
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("speakers", nargs="*", metavar="SPEAKER", help="only these are held out; default: all")
-    parser.add_argument(
-        "--data", type=Path, default=os.environ.get("LAMINA_TEST_DATA"), metavar="DIR", help="folder of the data set"
-    )
+    results.add_data(parser)
     parser.add_argument("--seed", type=int, default=0, help="of all runs")
     results.add_options(parser)
     options = parser.parse_args()

@@ -10,8 +10,6 @@ being the test part, and trained once.
 
 from __future__ import annotations
 
-import argparse
-import os
 import random
 import sys
 import tempfile
@@ -65,17 +63,7 @@ PARTS = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("sets", nargs="*", default=[], metavar="SET", help=f"of {', '.join(PARTS)}")
-    parser.add_argument(
-        "--data", type=Path, default=os.environ.get("LAMINA_TEST_DATA"), metavar="DIR", help="folder of the data sets"
-    )
-    results.add_options(parser)
-    options = parser.parse_args()
-    if unknown := set(options.sets) - set(PARTS):
-        parser.error(f"unknown: {', '.join(sorted(unknown))}. Known: {', '.join(PARTS)}")
-    if options.data is None:
-        parser.error("name the folder of the data sets: --data DIR")
+    options = results.parse_sets(__doc__, PARTS, data_needed=True)
     folder = options.results or (None if options.quick else results.HERE)
     for name in options.sets or PARTS:
         part = PARTS[name]

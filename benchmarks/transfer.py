@@ -12,7 +12,6 @@ minutes, else one.
 from __future__ import annotations
 
 import argparse
-import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -36,9 +35,7 @@ PLOT = results.HERE.parent / "docs" / "learning_curve.svg"
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--data", type=Path, default=os.environ.get("LAMINA_TEST_DATA"), metavar="DIR", help="folder of the data sets"
-    )
+    results.add_data(parser)
     parser.add_argument("--methods", nargs="*", default=list(METHODS), metavar="NAME", help="of " + ", ".join(METHODS))
     results.add_options(parser)
     options = parser.parse_args()
