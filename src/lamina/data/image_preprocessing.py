@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import jax.numpy as jnp
 import numpy as np
 from PIL import Image
 
 from lamina.data.base import Inputs, Preprocessing
+from lamina.data.channels import as_floats, check_channels, standardised
 from lamina.data.decode import EXTENSIONS, decode_many
 from lamina.data.image_files import walk
 from lamina.errors import ConfigError, DataError, nearest
@@ -42,18 +42,14 @@ class ImagePreprocessing(Preprocessing):
     std: tuple[float, ...]
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "mean", tuple(float(value) for value in self.mean))
-        object.__setattr__(self, "std", tuple(float(value) for value in self.std))
+        object.__setattr__(self, "mean", as_floats(self.mean))
+        object.__setattr__(self, "std", as_floats(self.std))
         if self.height < 1 or self.width < 1 or self.channels not in (1, 3):
             raise ConfigError(
                 "Pictures have a height and a width of at least 1 and 1 or 3 channels. "
                 f"Received: height={self.height}, width={self.width}, channels={self.channels}."
             )
-        if len(self.mean) != self.channels or len(self.std) != self.channels or min(self.std) <= 0:
-            raise ConfigError(
-                f"Expected a mean and a positive standard deviation for each of the {self.channels} channels. "
-                f"Received: mean={self.mean}, std={self.std}."
-            )
+        check_channels(self.channels, self.mean, self.std)
 
     def encode(self, raw: Any) -> np.ndarray:
         """Pictures → uint8 ``(n, height, width, channels)``.
@@ -99,8 +95,7 @@ class ImagePreprocessing(Preprocessing):
                 yield np.delete(pixels, list(reasons), axis=0) if reasons else pixels
 
     def transform(self, x: Any) -> Any:
-        mean, std = jnp.asarray(self.mean, jnp.float32), jnp.asarray(self.std, jnp.float32)
-        return (x.astype(jnp.float32) - mean) / std
+        return standardised(x, self.mean, self.std)
 
     def input_spec(self) -> Spec:
         return spec((self.height, self.width, self.channels), np.dtype(np.float32))

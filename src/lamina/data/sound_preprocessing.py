@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from lamina.data import mel
 from lamina.data.base import Inputs
+from lamina.data.channels import as_floats, standardised
 from lamina.data.media import ClipPreprocessing, UnreadableClipError
 from lamina.data.sound_files import EXTENSIONS, fit_samples, read_sound
 from lamina.errors import ConfigError, DataError
@@ -55,8 +55,8 @@ class SoundPreprocessing(ClipPreprocessing):
     std: tuple[float, ...]
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "mean", tuple(float(value) for value in self.mean))
-        object.__setattr__(self, "std", tuple(float(value) for value in self.std))
+        object.__setattr__(self, "mean", as_floats(self.mean))
+        object.__setattr__(self, "std", as_floats(self.std))
         if not 1 <= self.hop <= self.window or self.rate < 1 or self.frames < 1 or self.bands < 1:
             raise ConfigError(
                 "Sounds have a rate of at least 1, at least one frame and one band, and a hop from 1 to the window. "
@@ -135,8 +135,7 @@ class SoundPreprocessing(ClipPreprocessing):
         )
 
     def transform(self, x: Any) -> Any:
-        mean, std = jnp.asarray(self.mean, jnp.float32), jnp.asarray(self.std, jnp.float32)
-        return ((self.spectrogram(x) - mean) / std)[..., None]
+        return standardised(self.spectrogram(x), self.mean, self.std)[..., None]
 
     def input_spec(self) -> Spec:
         return spec((self.frames, self.bands, 1), np.dtype(np.float32))

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import jax.numpy as jnp
 import numpy as np
 
+from lamina.data.channels import as_floats, check_channels, standardised
 from lamina.data.media import ClipPreprocessing, UnreadableClipError
 from lamina.data.video_files import ANIMATED, is_frame_folder, read_video, sampled
 from lamina.errors import ConfigError, DataError
@@ -41,18 +41,14 @@ class VideoPreprocessing(ClipPreprocessing):
     std: tuple[float, ...]
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "mean", tuple(float(value) for value in self.mean))
-        object.__setattr__(self, "std", tuple(float(value) for value in self.std))
+        object.__setattr__(self, "mean", as_floats(self.mean))
+        object.__setattr__(self, "std", as_floats(self.std))
         if min(self.frames, self.height, self.width) < 1 or self.channels not in (1, 3):
             raise ConfigError(
                 "Videos have at least one frame of at least 1 × 1 pixels and 1 or 3 channels. Received: "
                 f"frames={self.frames}, height={self.height}, width={self.width}, channels={self.channels}."
             )
-        if len(self.mean) != self.channels or len(self.std) != self.channels or min(self.std) <= 0:
-            raise ConfigError(
-                f"Expected a mean and a positive standard deviation for each of the {self.channels} channels. "
-                f"Received: mean={self.mean}, std={self.std}."
-            )
+        check_channels(self.channels, self.mean, self.std)
 
     def encode_one(self, raw: Any) -> np.ndarray:
         if isinstance(raw, np.ndarray):
@@ -99,8 +95,7 @@ class VideoPreprocessing(ClipPreprocessing):
         return found
 
     def transform(self, x: Any) -> Any:
-        mean, std = jnp.asarray(self.mean, jnp.float32), jnp.asarray(self.std, jnp.float32)
-        return (x.astype(jnp.float32) - mean) / std
+        return standardised(x, self.mean, self.std)
 
     def input_spec(self) -> Spec:
         return spec((self.frames, self.height, self.width, self.channels), np.dtype(np.float32))
