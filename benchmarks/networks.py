@@ -13,9 +13,9 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 __all__ = [
-    "EPSILON", "GATES", "IMAGENET", "MOMENTUM", "NETWORKS", "BatchNorm", "Concat", "Conv", "Dense", "Flatten",
-    "GlobalAvgPool", "MaxPool", "Network", "Recurrent", "Relu", "Relu6", "Residual", "Weights", "cross_entropy",
-    "epoch_order", "examples", "first_weights", "loss", "shape_after", "trained_weights",
+    "EPSILON", "GATES", "IMAGENET", "MOMENTUM", "NETWORKS", "BatchNorm", "Concat", "Conv", "Dense", "Embedding",
+    "Flatten", "GlobalAvgPool", "MaxPool", "Network", "Recurrent", "Relu", "Relu6", "Residual", "Weights",
+    "cross_entropy", "epoch_order", "examples", "first_weights", "loss", "shape_after", "trained_weights",
 ]  # fmt: skip
 
 Layers: TypeAlias = tuple[Any, ...]  # of the classes below
@@ -83,11 +83,23 @@ class Flatten:
 
 
 @dataclass(frozen=True)
+class Embedding:
+    """A vector for each of so many symbols; first in its network, which then says after each symbol what is next."""
+
+    symbols: int
+    features: int
+
+
+@dataclass(frozen=True)
 class Recurrent:
-    """The last state of an LSTM, or of a GRU whose reset gate acts after the product (with two biases)."""
+    """The last state of an LSTM, or of a GRU whose reset gate acts after the product (with two biases).
+
+    ``sequences``: the states after all steps in place of the last one.
+    """
 
     cell: Literal["lstm", "gru"]
     units: int
+    sequences: bool = False
 
 
 @dataclass(frozen=True)
@@ -145,6 +157,16 @@ class Network:
         return shape_after(self.layers, self.input_shape)[-1]
 
     @property
+    def reads_symbols(self) -> bool:
+        """Its inputs are symbols ``(n, steps)``, its labels those that follow each, and it has logits for each step."""
+        return isinstance(self.layers[0], Embedding)
+
+    @property
+    def symbols(self) -> int:
+        """That a step reads."""
+        return self.batch_size * self.input_shape[0] if self.reads_symbols else 0
+
+    @property
     def convolutional(self) -> bool:
         return any(isinstance(layer, Conv) for _, layer, _ in self.walk())
 
@@ -168,8 +190,10 @@ def shape_after(layers: Layers, shape: tuple[int, ...]) -> tuple[int, ...]:
     """The shape of the last one's output."""
     for layer in layers:
         match layer:
-            case Dense(units) | Recurrent(_, units):
-                shape = (units,)
+            case Dense(units) | Embedding(_, units):
+                shape = (*(shape if isinstance(layer, Embedding) else shape[:-1]), units)
+            case Recurrent(_, units):
+                shape = (*shape[:-1], units) if layer.sequences else (units,)
             case Conv(filters):
                 shape = (*_slid(layer, shape), filters)
             case MaxPool():
@@ -336,6 +360,10 @@ NETWORKS = {
         for steps, batch, features, units in ((50, 32, 64, 256), (256, 16, 128, 512))
         for cell in ("lstm", "gru")
     },
+    "characters": Network(
+        "character model, batch 32: 64 characters of 65, embedding 64, LSTM 384, dense 65 after each",
+        *((64,), (Embedding(65, 64), Recurrent("lstm", 384, sequences=True), Dense(65)), 32, 10, 10, 2),
+    ),
 }
 
 
@@ -357,6 +385,8 @@ def first_weights(network: Network, seed: int) -> Weights:
             case BatchNorm():
                 zeros = _zeros(shape[-1])
                 weights[path] = {"scale": zeros + 1, "bias": zeros, "mean": zeros, "var": zeros + 1}
+            case Embedding(symbols, features):
+                weights[path] = {"table": rng.standard_normal((symbols, features)).astype(np.float32)}
             case Recurrent(cell, units):
                 wide = GATES[cell] * units
                 kernels = {
@@ -396,9 +426,16 @@ def examples(network: Network, batches: int, seed: int) -> tuple[np.ndarray, np.
     """Enough examples for so many different batches: normal inputs, float32, and int32 labels.
 
     The labels follow a random linear rule, except for every tenth, which is drawn at random: gradients stay alive.
+    Symbols follow one another by a random rule, again except for every tenth.
     """
     rng = np.random.default_rng((seed, 2))
     count = batches * network.batch_size
+    if network.reads_symbols:
+        text = rng.integers(network.classes, size=(count, network.input_shape[0] + 1)).astype(np.int32)
+        follows, noisy = rng.permutation(network.classes), rng.random(text.shape) < 0.1
+        for step in range(1, text.shape[1]):
+            text[:, step] = np.where(noisy[:, step], text[:, step], follows[text[:, step - 1]])
+        return text[:, :-1], text[:, 1:]
     x = rng.standard_normal((count, *network.input_shape)).astype(np.float32)
     flat = x.reshape(count, -1)
     y = np.argmax(flat @ rng.standard_normal((flat.shape[1], network.classes)).astype(np.float32), axis=1)
@@ -423,8 +460,8 @@ def loss(network: Network, outputs: np.ndarray, x: np.ndarray, y: np.ndarray) ->
 
 
 def cross_entropy(logits: np.ndarray, labels: np.ndarray) -> float:
-    """Mean softmax cross-entropy in nats, in float64."""
-    logits = logits.astype(np.float64)
+    """Mean softmax cross-entropy in nats, in float64; of sequences over all steps."""
+    logits, labels = logits.astype(np.float64).reshape(-1, logits.shape[-1]), labels.reshape(-1)
     shifted = logits - logits.max(axis=1, keepdims=True)
     log_sums = np.log(np.exp(shifted).sum(axis=1))
     return float(np.mean(log_sums - shifted[np.arange(len(labels)), labels]))

@@ -37,6 +37,7 @@ class Measured:
 
     precision: str = "f32"
     multiply_adds: int = 0  # a step
+    symbols: int = 0  # read in a step, by a network of symbols
     peak: float = 0.0  # of the machine's matrix products, 10⁹ operations a second; 0 where it was not measured
     milliseconds: dict[str, list[float]] = field(default_factory=dict)
     compared_after: int = 0  # steps
@@ -75,6 +76,7 @@ def main() -> None:
             measured = measure(peers, network, rounds=rounds, steps=steps, precision=options.precision)
             measured.peak = max(peak, matmul_peak(options.precision, cores))
             measured.multiply_adds = multiply_adds(network)
+            measured.symbols = NETWORKS[network].symbols
             measured.missing |= unable | missing
         raw = {"provenance": made, "steps_a_turn": steps, "cores": options.cores, **vars(measured)}
         raw["pytorch"] = fastest_pytorch(measured)
@@ -223,6 +225,10 @@ def report(measured: Measured) -> str:
             f"The faster PyTorch, {TITLES[best['peer']].removeprefix('PyTorch ')}, takes {times['median']:.2f} times"
             f" as long as Lamina ({times['min']:.2f} – {times['max']:.2f})."
         )
+    if measured.symbols:
+        own = {name: measured.symbols / np.median(values) for name, values in measured.milliseconds.items()}
+        words = ", ".join(f"{TITLES[name]} {number(value)}" for name, value in own.items())
+        parts.append(f"A step reads {measured.symbols:,} characters. Thousands of them a second: {words}.")
     rounds = max(map(len, measured.milliseconds.values()), default=0)
     start = next(iter(measured.losses.values()), [float("nan")])[0]
     bounds = AGREEMENT[measured.precision]

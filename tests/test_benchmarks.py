@@ -22,7 +22,6 @@ import lamina as lm
 from lamina.data.base import ArraySplit
 from lamina.data.decode import read_header
 from lamina.kernels import native
-from lamina.layers.base import as_spec
 from lamina.train.feed import Feed
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
@@ -175,6 +174,7 @@ def test_who_cannot_take_part_is_told_why(bench: SimpleNamespace) -> None:
         ("lenet-small", 64 * 9 * 32 + 16 * 9 * 32 * 64 + 256 * 128 + 1280, 64 * 9 * 32),
         ("lstm", 100 * (28 + 128) * 512 + 1280, 100 * 28 * 512),
         ("gru", 100 * (28 + 128) * 384 + 1280, 100 * 28 * 384),
+        ("characters", 64 * ((64 + 384) * 1536 + 384 * 65), 0),
         ("resnet18", 555_422_720, 1024 * 27 * 64),
     ],
 )
@@ -187,12 +187,14 @@ def test_weights_go_by_the_paths_of_layers(bench: SimpleNamespace) -> None:
     for described in (*bench.networks.NETWORKS.values(), *bench.networks.IMAGENET.values()):
         weights = bench.networks.trained_weights(described, 0)
         network = bench.lamina_trainer.made(described.layers)
-        params, state = jax.eval_shape(lambda key: network.init(key, described.input_shape), jax.random.key(0))  # noqa: B023
+        entering = bench.lamina_trainer.entering(described)
+        params, state = jax.eval_shape(lambda key: network.init(key, entering), jax.random.key(0))  # noqa: B023
         bench.lamina_trainer.placed(weights, params, state)
         placed = jax.tree.leaves((params, state))
         assert all(isinstance(leaf, jax.Array) for leaf in placed)
         assert len(placed) == sum(map(len, weights.values()))
-        assert network.out_spec(as_spec(described.input_shape)).shape == (described.classes,)
+        steps = described.input_shape if described.reads_symbols else ()
+        assert network.out_spec(entering).shape == (*steps, described.classes)
 
 
 ZOO = {

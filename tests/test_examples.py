@@ -149,7 +149,7 @@ def test_the_same_networks_in_keras(
 def test_the_adding_problem_is_learned_and_drawn(tmp_path: Path) -> None:
     picture = tmp_path / "adding.png"
     adding = module("adding_problem")
-    errors = adding.main(steps=30, examples=3000, epochs=15, seeds=1, path=str(picture))
+    errors = adding.main(steps=30, examples=3000, epochs=8, seeds=1, path=str(picture))
     assert errors["LSTM"][0] < 0.002
     assert errors["GRU"][0] < 0.002
     assert picture.read_bytes().startswith(b"\x89PNG")

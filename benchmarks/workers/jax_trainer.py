@@ -20,6 +20,7 @@ from networks import (
     Concat,
     Conv,
     Dense,
+    Embedding,
     Flatten,
     GlobalAvgPool,
     MaxPool,
@@ -76,8 +77,11 @@ class JaxTrainer(Trainer):
 
     def apply(self, params: Any, state: Any, x: jax.Array, *, training: bool) -> tuple[jax.Array, Any]:
         """Float32 logits, and the new running statistics."""
-        state = dict(state)
-        x = x.astype({"f32": jnp.float32, "bf16": jnp.bfloat16}[self.precision])
+        state, dtype = dict(state), {"f32": jnp.float32, "bf16": jnp.bfloat16}[self.precision]
+        if self.network.reads_symbols:
+            params = params | {"0": {"table": params["0"]["table"].astype(dtype)}}
+        else:
+            x = x.astype(dtype)
         return _chain(self.network.layers, "", params, state, x, training).astype(jnp.float32), state
 
     def _objective(self, params: Any, state: Any, x: jax.Array, y: jax.Array) -> tuple[jax.Array, Any]:
@@ -107,6 +111,8 @@ def _chain(layers: tuple[Any, ...], prefix: str, params: Any, state: Any, x: jax
                 x = jnp.concatenate(outputs, -1)
             else:
                 x = outputs[0] + (outputs[1] if layer.shortcut else x)
+        elif isinstance(layer, Embedding):
+            x = params[path]["table"][x]
         elif isinstance(layer, BatchNorm):
             x, state[path] = _batch_norm(params[path], state[path], x, training)
         else:
@@ -141,8 +147,8 @@ def _layer(layer: Any, own: dict[str, jax.Array], x: jax.Array) -> jax.Array:
             return jnp.mean(x, (1, 2))
         case Flatten():
             return x.reshape(len(x), -1)
-        case Recurrent(cell):
-            return _lstm(own, x) if cell == "lstm" else _gru(own, x)
+        case Recurrent(cell, _, sequences):
+            return (_lstm if cell == "lstm" else _gru)(own, x, sequences)
     raise NotImplementedError(f"no {layer}")
 
 
@@ -160,25 +166,29 @@ def _batch_norm(own: Any, running: Any, x: jax.Array, training: bool) -> tuple[j
     return y.astype(x.dtype), running
 
 
-def _lstm(own: dict[str, jax.Array], x: jax.Array) -> jax.Array:
+def _lstm(own: dict[str, jax.Array], x: jax.Array, sequences: bool) -> jax.Array:
     def step(carry: tuple[jax.Array, jax.Array], p: jax.Array) -> Any:
         h, c = carry
         i, f, g, o = jnp.split((p + h @ own["recurrent_kernel"]).astype(c.dtype), 4, -1)
         c = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
-        return ((jax.nn.sigmoid(o) * jnp.tanh(c)).astype(h.dtype), c), None
+        h = (jax.nn.sigmoid(o) * jnp.tanh(c)).astype(h.dtype)
+        return (h, c), h if sequences else None
 
     zeros = jnp.zeros((len(x), own["recurrent_kernel"].shape[0]), x.dtype)
     start = zeros, zeros.astype(jnp.float32)
-    return lax.scan(step, start, jnp.swapaxes(x @ own["kernel"] + own["bias"], 0, 1))[0][0]
+    (last, _), states = lax.scan(step, start, jnp.swapaxes(x @ own["kernel"] + own["bias"], 0, 1))
+    return jnp.swapaxes(states, 0, 1) if sequences else last
 
 
-def _gru(own: dict[str, jax.Array], x: jax.Array) -> jax.Array:
+def _gru(own: dict[str, jax.Array], x: jax.Array, sequences: bool) -> jax.Array:
     def step(h: jax.Array, p: jax.Array) -> Any:
         (pr, pz, pn), (sr, sz, sn) = (
             jnp.split(value, 3, -1) for value in (p, h @ own["recurrent_kernel"] + own["recurrent_bias"])
         )
         r, z = jax.nn.sigmoid(pr + sr), jax.nn.sigmoid(pz + sz)
-        return (1 - z) * jnp.tanh(pn + r * sn) + z * h, None
+        h = (1 - z) * jnp.tanh(pn + r * sn) + z * h
+        return h, h if sequences else None
 
     zeros = jnp.zeros((len(x), own["recurrent_kernel"].shape[0]), x.dtype)
-    return lax.scan(step, zeros, jnp.swapaxes(x @ own["kernel"] + own["bias"], 0, 1))[0]
+    last, states = lax.scan(step, zeros, jnp.swapaxes(x @ own["kernel"] + own["bias"], 0, 1))
+    return jnp.swapaxes(states, 0, 1) if sequences else last

@@ -13,6 +13,7 @@ from networks import (
     Concat,
     Conv,
     Dense,
+    Embedding,
     Flatten,
     GlobalAvgPool,
     MaxPool,
@@ -89,7 +90,7 @@ class KerasTrainer(Trainer):
 
 def built(network: Network) -> Any:
     """A network as Keras' functional model."""
-    inputs = keras.Input(network.input_shape)
+    inputs = keras.Input(network.input_shape, dtype="int32" if network.reads_symbols else None)
     return keras.Model(inputs, _chain(network.layers, "", inputs))
 
 
@@ -142,10 +143,12 @@ def _layer(layer: Any, name: str) -> Any:
             return keras.layers.GlobalAveragePooling2D(name=name)
         case Flatten():
             return keras.layers.Flatten(name=name)
-        case Recurrent("lstm", units):
-            return keras.layers.LSTM(units, name=name)
-        case Recurrent("gru", units):
-            return keras.layers.GRU(units, reset_after=True, name=name)
+        case Embedding(symbols, features):
+            return keras.layers.Embedding(symbols, features, name=name)
+        case Recurrent("lstm", units, sequences):
+            return keras.layers.LSTM(units, return_sequences=sequences, name=name)
+        case Recurrent("gru", units, sequences):
+            return keras.layers.GRU(units, reset_after=True, return_sequences=sequences, name=name)
     raise NotImplementedError(f"no {layer}")
 
 

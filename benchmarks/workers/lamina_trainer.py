@@ -15,6 +15,7 @@ from networks import (
     Concat,
     Conv,
     Dense,
+    Embedding,
     Flatten,
     GlobalAvgPool,
     MaxPool,
@@ -29,44 +30,50 @@ from networks import (
 
 import lamina as lm
 from lamina.data.array_preprocessing import ArrayPreprocessing
-from lamina.data.base import ArraySplit, ClassTarget, Data, DataCard, InputTarget
+from lamina.data.base import ArraySplit, ClassTarget, Data, DataCard, InputTarget, Preprocessing, Target
+from lamina.data.characters import CharacterPreprocessing, SymbolTarget
 from lamina.kernels import native
+from lamina.layers.base import Spec, spec
 from lamina.train.callbacks import Callback
 from lamina.train.loop import Plan, Training
 from lamina.train.step import Program
 from workers.base import EVALUATION_BATCH, Trainer
 
-__all__ = ["LaminaTrainer", "made", "multiply_adds", "placed"]
+__all__ = ["LaminaTrainer", "entering", "made", "multiply_adds", "placed"]
 
 
 class LaminaTrainer(Trainer):
     def build(self, network: Network, seed: int, rate: float, **variant: Any) -> None:
         self.rate = rate
         self.batch_size = network.batch_size
+        self.reads_symbols = network.reads_symbols
+        preprocessing, target = _data(network)
         self.program = Program(
             network=made(network.layers),
-            preprocessing=ArrayPreprocessing(network.input_shape),
-            target=InputTarget() if network.reconstructs else ClassTarget(tuple(map(str, range(network.classes)))),
+            preprocessing=preprocessing,
+            target=target,
             loss=lm.losses.SquaredError() if network.reconstructs else lm.losses.SoftmaxCrossEntropy(),
             optimizer=lm.optim.Adam(rate),
             dtype={"f32": "float32", "bf16": "bfloat16"}[self.precision],
         )
-        self.params, self.state = self.program.network.init(jax.random.key(seed), network.input_shape)
+        self.params, self.state = self.program.network.init(jax.random.key(seed), entering(network))
         placed(first_weights(network, seed), self.params, self.state)
         self.key = jax.random.key(seed)
         self._chunk = jax.jit(self.program.chunk)
-        self._predict = jax.jit(self.program.predict)
-        self._train_outputs = jax.jit(self._as_in_training)
+        self._outputs = jax.jit(self._apply, static_argnames="training")
         self.reset()
 
     def remark(self) -> str:
         return f"Lamina: {native.native().reason}"
 
-    def _as_in_training(self, params: Any, state: Any, x: jax.Array) -> jax.Array:
-        inputs = self.program.inputs(x, None)
-        return self.program.network.apply(params, state, inputs, train=True, key=self.key)[0].astype(jnp.float32)
+    def _apply(self, params: Any, state: Any, x: jax.Array, training: bool) -> jax.Array:
+        inputs = x if self.reads_symbols else self.program.inputs(x, None)
+        outputs, _ = self.program.network.apply(params, state, inputs, train=training, key=self.key)
+        return outputs.astype(jnp.float32)
 
     def feed(self, x: np.ndarray, y: np.ndarray) -> None:
+        if self.reads_symbols:  # pieces of a text, one symbol longer than what is read of them
+            x = np.concatenate([x, y[:, -1:]], axis=1)
         self.x, self.y = jnp.asarray(x), jnp.asarray(y)
 
     def reset(self) -> None:
@@ -82,9 +89,8 @@ class LaminaTrainer(Trainer):
 
     def logits(self, x: np.ndarray, *, training: bool = False) -> np.ndarray:
         size = self.batch_size if training else EVALUATION_BATCH
-        compute = self._train_outputs if training else self._predict
         batches = [jnp.asarray(x[start : start + size]) for start in range(0, len(x), size)]
-        outputs = [compute(self.carry.params, self.carry.state, batch) for batch in batches]
+        outputs = [self._outputs(self.carry.params, self.carry.state, batch, training=training) for batch in batches]
         return np.concatenate([np.asarray(output) for output in outputs])
 
     def race(
@@ -139,6 +145,19 @@ class _Finish(Callback):
         return {"seconds": seconds if reached else None, "seconds_in_all": seconds, "accuracies": self.accuracies}
 
 
+def _data(network: Network) -> tuple[Preprocessing, Target]:
+    """What the examples are, and what is learned from them."""
+    names = tuple(map(str, range(network.classes)))
+    if network.reads_symbols:
+        return CharacterPreprocessing(names, network.input_shape[0]), SymbolTarget(names)
+    return ArrayPreprocessing(network.input_shape), InputTarget() if network.reconstructs else ClassTarget(names)
+
+
+def entering(network: Network) -> Spec:
+    """What the network is made for."""
+    return spec(network.input_shape, "int32" if network.reads_symbols else "float32")
+
+
 def made(layers: tuple[Any, ...]) -> lm.Sequential:
     """The layers as Lamina's own."""
     return lm.Sequential(*map(_layer, layers))
@@ -157,12 +176,12 @@ def placed(weights: Weights, params: dict[str, Any], state: dict[str, Any]) -> N
 
 def multiply_adds(network: Network) -> int:
     """Of one training step: forward once and backward twice, without the gradient of the batch itself."""
-    found = lm.summary(made(network.layers), network.input_shape)
+    found = lm.summary(made(network.layers), entering(network))
     path, first, shape = next(network.walk())
-    entering = found.rows[0].multiply_adds  # of the products with the batch
+    by_batch = found.rows[0].multiply_adds  # of the products with the batch
     if isinstance(first, Recurrent):
-        entering = shape[0] * int(first_weights(network, 0)[path]["kernel"].size)
-    return network.batch_size * (3 * found.multiply_adds - entering)
+        by_batch = shape[0] * int(first_weights(network, 0)[path]["kernel"].size)
+    return network.batch_size * (3 * found.multiply_adds - by_batch)
 
 
 def _layer(layer: Any) -> lm.Layer:
@@ -184,8 +203,10 @@ def _layer(layer: Any) -> lm.Layer:
             return lm.GlobalAvgPool()
         case Flatten():
             return lm.Flatten()
-        case Recurrent(cell, units):
-            return {"lstm": lm.LSTM, "gru": lm.GRU}[cell](units)
+        case Embedding(symbols, features):
+            return lm.Embedding(symbols, features)
+        case Recurrent(cell, units, sequences):
+            return {"lstm": lm.LSTM, "gru": lm.GRU}[cell](units, return_sequences=sequences)
         case Residual(body, shortcut):
             return lm.Residual(made(body), made(shortcut) if shortcut else None)
         case Concat(branches):

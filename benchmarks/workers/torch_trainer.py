@@ -14,6 +14,7 @@ from networks import (
     Concat,
     Conv,
     Dense,
+    Embedding,
     Flatten,
     GlobalAvgPool,
     MaxPool,
@@ -61,7 +62,8 @@ class TorchTrainer(Trainer):
         loss = nn.MSELoss() if network.reconstructs else nn.CrossEntropyLoss()
 
         def objective(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-            return loss(self._outputs(x), y)
+            outputs = self._outputs(x)
+            return loss(outputs.flatten(0, 1), y.flatten()) if network.reads_symbols else loss(outputs, y)
 
         self.objective = torch.compile(objective) if self.compiled else objective
         self.reset()
@@ -131,19 +133,26 @@ class _Concat(nn.ModuleList):
         return torch.cat([branch(x) for branch in self], 1)
 
 
-class _LastLSTM(nn.LSTM):
-    def __init__(self, inputs: int, units: int) -> None:
+class _LSTM(nn.LSTM):
+    def __init__(self, inputs: int, units: int, sequences: bool) -> None:
         super().__init__(inputs, units, batch_first=True)
+        self.sequences = sequences
         # The others have one bias. Two would both be trained: together they would move twice as far.
         self.bias_hh_l0.requires_grad_(False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return super().forward(x)[0][:, -1]
+        states = super().forward(x)[0]
+        return states if self.sequences else states[:, -1]
 
 
-class _LastGRU(nn.GRU):
+class _GRU(nn.GRU):
+    def __init__(self, inputs: int, units: int, sequences: bool) -> None:
+        super().__init__(inputs, units, batch_first=True)
+        self.sequences = sequences
+
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return super().forward(x)[0][:, -1]
+        states = super().forward(x)[0]
+        return states if self.sequences else states[:, -1]
 
 
 def made(layers: tuple[Any, ...], shape: tuple[int, ...]) -> nn.Sequential:
@@ -175,8 +184,10 @@ def _module(layer: Any, shape: tuple[int, ...]) -> nn.Module:
             return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
         case Flatten():
             return nn.Flatten()
-        case Recurrent(cell, units):
-            return _LastLSTM(inputs, units) if cell == "lstm" else _LastGRU(inputs, units, batch_first=True)
+        case Embedding(symbols, features):
+            return nn.Embedding(symbols, features)
+        case Recurrent(cell, units, sequences):
+            return {"lstm": _LSTM, "gru": _GRU}[cell](inputs, units, sequences)
         case Residual(body, shortcut):
             return _Residual(made(body, shape), made(shortcut, shape) if shortcut else nn.Identity())
         case Concat(branches):
@@ -206,6 +217,8 @@ def load(model: nn.Module, network: Network, weights: Weights) -> None:
             case BatchNorm():
                 names = {"scale": "weight", "bias": "bias", "mean": "running_mean", "var": "running_var"}
                 found |= {f"{path}.{name}": own[ours] for ours, name in names.items()}
+            case Embedding():
+                found[f"{path}.weight"] = own["table"]
             case Recurrent():
                 second = own.get("recurrent_bias", np.zeros_like(own["bias"]))
                 found |= {f"{path}.weight_ih_l0": own["kernel"].T, f"{path}.weight_hh_l0": own["recurrent_kernel"].T}

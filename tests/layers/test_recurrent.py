@@ -95,6 +95,22 @@ def test_an_lstm_remembers_from_the_start():
     np.testing.assert_array_equal(params["bias"], [0] * 4 + [1] * 4 + [0] * 8)
 
 
+@pytest.mark.parametrize("kind", [lm.LSTM, lm.GRU])
+def test_with_a_span_memories_begin_with_all_lengths_up_to_it(kind):
+    units, span = 2000, 50
+    params, _ = kind(units, span=span).init(jax.random.key(0), (3, 2))
+    gates = np.split(np.asarray(params["bias"]), len(params["bias"]) // units)
+    lengths = np.exp(gates[1])
+    assert lengths.min() >= 1
+    assert lengths.max() <= span - 1
+    np.testing.assert_allclose(np.quantile(lengths, [0.25, 0.5, 0.75]), [13, 25, 37], atol=2)
+    if kind is lm.LSTM:
+        np.testing.assert_array_equal(gates[0], -gates[1])
+    assert not any(gate.any() for index, gate in enumerate(gates) if index != 1 and (kind is lm.GRU or index))
+    with pytest.raises(ConfigError, match="span"):
+        kind(units, span=1)
+
+
 def test_each_gate_has_an_orthogonal_matrix_of_its_own():
     params, _ = lm.GRU(5).init(jax.random.key(0), (3, 2))
     for gate in np.split(np.asarray(params["recurrent_kernel"]), 3, axis=1):

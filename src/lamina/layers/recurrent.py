@@ -172,16 +172,33 @@ class GRU(_Recurrent):
         kernel_init, recurrent_init, bias_init: initial values of W ``(features, 3 units)``, U ``(units, 3 units)``
             (gate by gate) and of both biases, b and d ``(3 units,)``.
         dropout, recurrent_dropout: as for `SimpleRNN`.
+        span: steps that what is to be learned may lie apart, at least 2: the state begins with memories of all lengths
+            up to it, log u added to the biases of z, u uniform from 1 to span - 1 (chrono initialisation, Tallec &
+            Ollivier 2018, arXiv:1804.11188).
 
     Shapes: ``(batch, steps, features)`` → ``(batch, units)``, or ``(batch, steps, units)``. Of masked sequences the
     last state is that of each one's own last step. `lamina.layers.memory` hands the state in and out.
 
     Raises:
+        ConfigError: for a span below 2.
         ShapeError: for an input that is no sequence of features.
     """
 
     cell: ClassVar[Cell] = "gru"
     biases: ClassVar[tuple[str, ...]] = ("bias", "recurrent_bias")
+
+    span: int | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_span("GRU", self.span)
+
+    def setup(self, key: jax.Array, in_spec: Spec) -> tuple[Params, State]:
+        params, state = super().setup(key, in_spec)
+        if self.span is not None:
+            z = slice(self.units, 2 * self.units)
+            params |= {"bias": params["bias"].at[z].add(_log_lengths(key, self.units, self.span))}
+        return params, state
 
 
 @dataclass(frozen=True, repr=False)
@@ -201,13 +218,17 @@ class LSTM(_Recurrent):
             (gate by gate) and b ``(4 units,)``.
         dropout, recurrent_dropout: as for `SimpleRNN`.
         forget_bias: added to the initial bias of f, so that the cell remembers from the start (Jozefowicz, Zaremba &
-            Sutskever 2015, ICML).
+            Sutskever 2015, ICML). With ``span`` it says nothing.
+        span: steps that what is to be learned may lie apart, at least 2: the cell begins with memories of all lengths
+            up to it, log u added to the biases of f and taken from those of i, u uniform from 1 to span - 1 (chrono
+            initialisation, Tallec & Ollivier 2018, arXiv:1804.11188).
 
     Shapes: ``(batch, steps, features)`` → ``(batch, units)``, or ``(batch, steps, units)``. Of masked sequences the
     last state is that of each one's own last step. `lamina.layers.memory` hands h and c in and out. The cell is
     float32 also for half-precision inputs.
 
     Raises:
+        ConfigError: for a span below 2.
         ShapeError: for an input that is no sequence of features.
 
     Example:
@@ -221,11 +242,29 @@ class LSTM(_Recurrent):
     cell: ClassVar[Cell] = "lstm"
 
     forget_bias: float = 1.0
+    span: int | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_number("LSTM", "forget_bias", self.forget_bias)
+        _check_span("LSTM", self.span)
 
     def setup(self, key: jax.Array, in_spec: Spec) -> tuple[Params, State]:
         params, state = super().setup(key, in_spec)
-        return params | {"bias": params["bias"].at[self.units : 2 * self.units].add(self.forget_bias)}, state
+        bias, i, f = params["bias"], slice(self.units), slice(self.units, 2 * self.units)
+        if self.span is None:
+            bias = bias.at[f].add(self.forget_bias)
+        else:
+            lengths = _log_lengths(key, self.units, self.span)
+            bias = bias.at[f].add(lengths).at[i].add(-lengths)
+        return params | {"bias": bias}, state
+
+
+def _check_span(who: str, span: int | None) -> None:
+    if span is not None:
+        check_whole(who, "span", span, 2)
+
+
+def _log_lengths(key: jax.Array, units: int, span: int) -> jax.Array:
+    """A bias for each unit, by which its gate alone lets what is kept fade to 1/e within some 1 to span steps."""
+    return jnp.log(jax.random.uniform(fold(key, "span"), (units,), minval=1.0, maxval=span - 1.0))
