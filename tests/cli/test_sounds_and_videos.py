@@ -121,3 +121,8 @@ def test_what_sounds_have_no_use_for_is_refused(
     error = done.json["error"]
     assert words in error["message"] + " " + error["hint"]
     assert not (place / "runs").exists()
+
+
+def test_the_pattern_in_the_help_keeps_its_brackets(lamina: Command) -> None:
+    done = lamina("train", "--help")
+    assert "--group '_([a-z]+)_'" in done.out

@@ -62,7 +62,7 @@ def train(
             "--group",
             metavar="PATTERN",
             help="Files in whose names this regular expression finds the same stay on one side of the split: "
-            "'_([a-z]+)_' for the speaker of 3_theo_12.wav.",
+            "'_(\\[a-z]+)_' for the speaker of 3_theo_12.wav.",
             rich_help_panel=_DATA,
         ),
     ] = None,
@@ -251,14 +251,14 @@ def train(
         bool, typer.Option("--quiet", "-q", help="Say only warnings and errors.", rich_help_panel=_RUN)
     ] = False,
 ) -> None:
-    """Learn from data: trains a network, measures it, writes model and report into a run folder.
+    r"""Learn from data: trains a network, measures it, writes model and report into a run folder.
 
     Without options it chooses network and recipe for the data, and says why.
     Ctrl-C ends the training cleanly, with a usable model.
 
     [bold]lamina train photos/[/bold]
     [bold]lamina train table.csv --target price --time 5m[/bold]
-    [bold]lamina train sounds/ --group '_([a-z]+)_'[/bold]
+    [bold]lamina train sounds/ --group '_(\[a-z]+)_'[/bold]
     [bold]lamina train photos/ --from auto[/bold]
     [bold]lamina train photos/ --task autoencode --code 30[/bold]
     [bold]lamina train sales.csv --task forecast --target sold --horizon 12[/bold]

@@ -20,6 +20,7 @@ __all__ = ["samples", "wrong"]
 
 _SHOWN = 24
 _ROWS = 15
+_LISTED = 3  # numbers below a picture, at most
 
 
 def wrong(evidence: Evidence, preprocessing: Preprocessing) -> Markup:
@@ -48,9 +49,13 @@ def _show(evidence: Evidence, preprocessing: Preprocessing, indices: np.ndarray)
     for index, draw in zip(indices.tolist(), drawn, strict=True):
         said, true = _answer(evidence, index), _truth(evidence, index)
         name = evidence.name(index)
-        lines = [tag("b", shorten(said, 32))]
-        if evidence.target.answer == "values" or not evidence.right[index]:
-            lines.append(tag("span", f"true: {shorten(true, 32)}"))
+        off = np.abs(evidence.answers[index] - evidence.truth[index]) if evidence.target.answer == "values" else ()
+        if len(off) > _LISTED:
+            lines = [tag("b", f"off by {amount(float(np.mean(off)))}"), tag("span", "on average")]
+        else:
+            lines = [tag("b", shorten(said, 32))]
+            if evidence.target.answer == "values" or not evidence.right[index]:
+                lines.append(tag("span", f"true: {shorten(true, 32)}"))
         lines.append(tag("small", shorten(name, 26), title=name))
         verdict = None if evidence.target.answer == "values" else "right" if evidence.right[index] else "wrong"
         described = f"{name}: the model says {said}; true is {true}"

@@ -11,7 +11,7 @@ from lamina.metrics import Interval, main_metric
 from lamina.report import plots
 from lamina.report.markup import Markup, join, table, tag
 from lamina.report.svg import inline
-from lamina.report.wording import count, duration, interval, metric_label, metric_value, percent, shorten
+from lamina.report.wording import count, duration, interval, is_share, metric_label, metric_value, percent, shorten
 from lamina.run import Run
 
 __all__ = ["curves", "headline", "metrics"]
@@ -70,7 +70,7 @@ def _card(label: str, value: str, aside: str) -> Markup:
 def _scale(name: str, value: Interval | tuple[float | None, float | None, float | None]) -> Markup | None:
     """The interval on a line from 0 to 1, for metrics that live there."""
     middle, low, high = value
-    if middle is None or low is None or high is None or not 0 <= low <= high <= 1:
+    if not is_share(name) or middle is None or low is None or high is None or not 0 <= low <= high <= 1:
         return None
     style = f"--low:{100 * low:.2f}%;--high:{100 * high:.2f}%;--at:{100 * middle:.2f}%"
     return tag("div", tag("i"), tag("b"), class_="scale", style=style, aria_hidden="true")

@@ -5,7 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-__all__ = ["amount", "count", "duration", "interval", "metric_label", "metric_value", "percent", "shorten", "unbroken"]
+__all__ = [
+    "amount", "count", "duration", "interval", "is_share", "metric_label", "metric_value", "percent", "shorten",
+    "unbroken",
+]  # fmt: skip
 
 _NARROW = "\u202f"
 _PERCENT = frozenset({"accuracy", "balanced_accuracy", "precision", "recall", "f1", "exact_match"})
@@ -22,6 +25,11 @@ _LABELS = {
     "mae": "Mean absolute error",
     "r2": "R²",
 }
+
+
+def is_share(name: str) -> bool:
+    """Whether a metric says how much of something is right: 1 is all of it."""
+    return name in _PERCENT or name.startswith("top") or name in ("auc", "r2")
 
 
 def metric_label(name: str) -> str:
