@@ -43,15 +43,19 @@ def test_words_are_runs_of_letters_and_marks_are_words_of_their_own() -> None:
     assert len(vocabulary) == 5
 
 
-def test_characters_keep_their_case_and_lose_the_white_space_around() -> None:
+def test_characters_keep_their_case_between_one_blank_before_and_one_after() -> None:
     vocabulary = fit_vocabulary(["Anna", "Nana ", "ab"], "characters")
-    assert vocabulary.tokens == ("a", "n")  # A, N and b occur once, and blanks at the end are none
-    assert vocabulary.encode(" An7") == [0, 3, 1]
+    assert vocabulary.tokens == (" ", "a", "n")  # A, N and b occur once
+    assert vocabulary.encode("  An7") == [2, 0, 4, 1, 2]
+    assert vocabulary.decode([2, 0, 4, 1, 2]) == "…n#"
+    assert vocabulary.encode("  ") == []
+    assert vocabulary.knows(vocabulary.encode("xa"))
+    assert not vocabulary.knows(vocabulary.encode("xy7"))
 
 
 def test_a_vocabulary_holds_all_words_the_most_frequent_first_and_what_else_occurs_twice() -> None:
     assert fit_vocabulary(["b a a 17 8", "c a b 8"], "words").tokens == ("a", "8", "b", "c")
-    assert fit_vocabulary(["baa", "cab"], "characters").tokens == ("a", "b")
+    assert fit_vocabulary(["baa", "cab"], "characters").tokens == (" ", "a", "b")
 
 
 @pytest.mark.parametrize(

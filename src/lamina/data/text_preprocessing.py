@@ -110,7 +110,7 @@ class TextPreprocessing(Preprocessing):
         """Sentences on what the model will not see of these texts: the ends of long ones, all of unknown ones."""
         rows = [self.vocabulary.encode(text) for text in texts]
         cut = sum(len(row) > self.length for row in rows)
-        strange = sum(bool(row) and max(row[: self.length]) < 2 for row in rows)
+        strange = sum(bool(row) and not self.vocabulary.knows(row[: self.length]) for row in rows)
         unit = self.vocabulary.unit
         remarks = []
         if cut:

@@ -19,6 +19,7 @@ Unit: TypeAlias = Literal["words", "characters"]
 TOKENS = ("auto", "words", "characters")
 
 _WORD = re.compile(r"\w+(?:['’]\w+)*|[^\w\s]")
+_BLANK = " "
 _FEW_WORDS = 3.0  # words a text on average: names and codes have fewer
 _LONG_WORD = 9.0  # characters a word on average: scripts without spaces have more
 _MOST = {"words": 50_000, "characters": 5_000}
@@ -29,7 +30,8 @@ class Vocabulary(Config):
     """The tokens that have a code of their own. Codes: 0 for every other token, 1 for every other number, then these.
 
     Attributes:
-        unit: "words" (runs of letters and digits, and each other mark by itself) or "characters".
+        unit: "words" (runs of letters and digits, and each other mark by itself) or "characters" (with a blank before
+            the first and after the last: what names begin and end with tells much, and a bag of n-grams then sees it).
         tokens: in order of their codes.
         lower: whether upper and lower case are one.
     """
@@ -46,19 +48,27 @@ class Vocabulary(Config):
         return {token: code for code, token in enumerate(self.tokens, 2)}
 
     def split(self, text: str) -> list[str]:
-        """The tokens of a text, known or not."""
+        """The tokens of a text, known or not; none of an empty one."""
         text = text.lower() if self.lower else text
-        return _WORD.findall(text) if self.unit == "words" else list(text.strip())
+        if self.unit == "words":
+            return _WORD.findall(text)
+        text = text.strip()
+        return [_BLANK, *text, _BLANK] if text else []
 
     def encode(self, text: str) -> list[int]:
         """The codes of a text's tokens."""
         known = self._codes
         return [known[token] if token in known else int(_is_number(token)) for token in self.split(text)]
 
+    def knows(self, codes: Sequence[int]) -> bool:
+        """Whether any of these stands for a token of its own, blanks apart."""
+        blank = self._codes.get(_BLANK)
+        return any(code >= 2 and code != blank for code in codes)
+
     def decode(self, codes: Sequence[int]) -> str:
         """The text as far as the codes tell it: what has no code of its own is shown as "…", numbers as "#"."""
         shown = [self.tokens[code - 2] if code >= 2 else "#" if code else "…" for code in codes]
-        return (" " if self.unit == "words" else "").join(shown)
+        return (" " if self.unit == "words" else "").join(shown).strip()
 
 
 def choose_unit(texts: Sequence[str]) -> tuple[Unit, str]:
