@@ -106,9 +106,9 @@ def today(data: Data, widths: list[int], code: int, seconds: float | None, seed:
         net,
         data,
         loss=BinaryCrossEntropy(),  # after the same steps its squared error is lower than that of SquaredError
-        optimizer=AdamW(1e-3, schedule=OneCycle(), weight_decay=0.0),
+        optimizer=AdamW(3e-3, schedule=OneCycle(), weight_decay=0.1),
         epochs=QUICK if seconds is None else 200,
-        batch_size=128 if len(data.train) > 10_000 else 32,
+        batch_size=256 if len(data.train) > 10_000 else 32,
         seed=seed,
         time_limit=seconds,
     )
