@@ -190,10 +190,12 @@ def shape_after(layers: Layers, shape: tuple[int, ...]) -> tuple[int, ...]:
     """The shape of the last one's output."""
     for layer in layers:
         match layer:
-            case Dense(units) | Embedding(_, units):
-                shape = (*(shape if isinstance(layer, Embedding) else shape[:-1]), units)
-            case Recurrent(_, units):
-                shape = (*shape[:-1], units) if layer.sequences else (units,)
+            case Dense(units):
+                shape = (*shape[:-1], units)
+            case Embedding(_, features):
+                shape = (*shape, features)
+            case Recurrent(_, units, sequences):
+                shape = (*shape[:-1], units) if sequences else (units,)
             case Conv(filters):
                 shape = (*_slid(layer, shape), filters)
             case MaxPool():

@@ -33,7 +33,7 @@ from lamina.data.array_preprocessing import ArrayPreprocessing
 from lamina.data.base import ArraySplit, ClassTarget, Data, DataCard, InputTarget, Preprocessing, Target
 from lamina.data.characters import CharacterPreprocessing, SymbolTarget
 from lamina.kernels import native
-from lamina.layers.base import Spec, spec
+from lamina.layers.base import Spec
 from lamina.train.callbacks import Callback
 from lamina.train.loop import Plan, Training
 from lamina.train.step import Program
@@ -155,7 +155,7 @@ def _data(network: Network) -> tuple[Preprocessing, Target]:
 
 def entering(network: Network) -> Spec:
     """What the network is made for."""
-    return spec(network.input_shape, "int32" if network.reads_symbols else "float32")
+    return _data(network)[0].input_spec()
 
 
 def made(layers: tuple[Any, ...]) -> lm.Sequential:

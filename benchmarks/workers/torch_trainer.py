@@ -133,26 +133,27 @@ class _Concat(nn.ModuleList):
         return torch.cat([branch(x) for branch in self], 1)
 
 
-class _LSTM(nn.LSTM):
+class _States(nn.RNNBase):
+    """The states after all steps, or the last one, of the recurrent layer that it is mixed into."""
+
     def __init__(self, inputs: int, units: int, sequences: bool) -> None:
         super().__init__(inputs, units, batch_first=True)
         self.sequences = sequences
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        states: torch.Tensor = super().forward(x)[0]
+        return states if self.sequences else states[:, -1]
+
+
+class _LSTM(_States, nn.LSTM):
+    def __init__(self, inputs: int, units: int, sequences: bool) -> None:
+        super().__init__(inputs, units, sequences)
         # The others have one bias. Two would both be trained: together they would move twice as far.
         self.bias_hh_l0.requires_grad_(False)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        states = super().forward(x)[0]
-        return states if self.sequences else states[:, -1]
 
-
-class _GRU(nn.GRU):
-    def __init__(self, inputs: int, units: int, sequences: bool) -> None:
-        super().__init__(inputs, units, batch_first=True)
-        self.sequences = sequences
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        states = super().forward(x)[0]
-        return states if self.sequences else states[:, -1]
+class _GRU(_States, nn.GRU):
+    pass
 
 
 def made(layers: tuple[Any, ...], shape: tuple[int, ...]) -> nn.Sequential:

@@ -54,7 +54,7 @@ def test_gradients_flow_through_the_memory(kind):
         jax.tree.leaves(jax.grad(whole, (0, 1))(params, x)),
         strict=True,
     ):
-        np.testing.assert_allclose(ours, expected, rtol=1e-5, atol=2e-5)
+        np.testing.assert_allclose(ours, expected, rtol=1e-6, atol=2e-5)
 
 
 def test_a_memory_is_a_carry_of_a_compiled_scan():

@@ -49,15 +49,14 @@ def _show(evidence: Evidence, preprocessing: Preprocessing, indices: np.ndarray)
     for index, draw in zip(indices.tolist(), drawn, strict=True):
         said, true = _answer(evidence, index), _truth(evidence, index)
         name = evidence.name(index)
-        off = np.abs(evidence.answers[index] - evidence.truth[index]) if evidence.target.answer == "values" else ()
-        if len(off) > _LISTED:
-            lines = [tag("b", f"off by {amount(float(np.mean(off)))}"), tag("span", "on average")]
+        verdict = None if evidence.target.answer == "values" else "right" if evidence.right[index] else "wrong"
+        if verdict is None and len(evidence.target.names) > _LISTED:
+            off = np.mean(np.abs(evidence.answers[index] - evidence.truth[index]))
+            lines = [tag("b", f"off by {amount(float(off))}"), tag("span", "on average")]
         else:
             lines = [tag("b", shorten(said, 32))]
-            if evidence.target.answer == "values" or not evidence.right[index]:
-                lines.append(tag("span", f"true: {shorten(true, 32)}"))
+            lines += [] if verdict == "right" else [tag("span", f"true: {shorten(true, 32)}")]
         lines.append(tag("small", shorten(name, 26), title=name))
-        verdict = None if evidence.target.answer == "values" else "right" if evidence.right[index] else "wrong"
         described = f"{name}: the model says {said}; true is {true}"
         cards.append(tag("li", draw(described), *lines, class_=verdict))
     return tag("ul", *cards, class_="gallery")

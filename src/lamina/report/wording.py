@@ -29,7 +29,7 @@ _LABELS = {
 
 def is_share(name: str) -> bool:
     """Whether a metric says how much of something is right: 1 is all of it."""
-    return name in _PERCENT or name.startswith("top") or name in ("auc", "r2")
+    return _in_percent(name) or name in ("auc", "r2")
 
 
 def metric_label(name: str) -> str:
@@ -43,9 +43,13 @@ def metric_value(name: str, value: float | None) -> str:
     """A metric's value: shares in percent, the rest as they are."""
     if value is None:
         return "undefined"
-    if name in _PERCENT or name.startswith("top"):
+    if _in_percent(name):
         return percent(value)
     return f"{value:.3f}" if name in _PLACES and abs(value) < 1000 else amount(value)
+
+
+def _in_percent(name: str) -> bool:
+    return name in _PERCENT or name.startswith("top")
 
 
 def interval(name: str, bounds: Sequence[float | None]) -> str:
