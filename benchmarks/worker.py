@@ -16,7 +16,8 @@ import traceback
 from typing import Any
 
 import numpy as np
-from networks import IMAGENET, NETWORKS, examples, loss
+from data_and_weights import examples, loss
+from networks import IMAGENET, NETWORKS
 from workers.base import Trainer
 
 COMPARED = 10  # batches that the peers go round and round on before their losses are compared

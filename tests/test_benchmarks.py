@@ -26,7 +26,17 @@ from lamina.train.feed import Feed
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 MODULES = (
-    *("results", "networks", "peers", "steps", "commands", "sklearn_tables", "accuracy", "time_to_accuracy"),
+    *(
+        "results",
+        "networks",
+        "data_and_weights",
+        "peers",
+        "steps",
+        "commands",
+        "sklearn_tables",
+        "accuracy",
+        "time_to_accuracy",
+    ),
     *(
         "inference",
         "installed",
@@ -185,7 +195,7 @@ def test_arithmetic_is_counted(bench: SimpleNamespace, network: str, forward: in
 
 def test_weights_go_by_the_paths_of_layers(bench: SimpleNamespace) -> None:
     for described in (*bench.networks.NETWORKS.values(), *bench.networks.IMAGENET.values()):
-        weights = bench.networks.trained_weights(described, 0)
+        weights = bench.data_and_weights.trained_weights(described, 0)
         network = bench.lamina_trainer.made(described.layers)
         entering = bench.lamina_trainer.entering(described)
         params, state = jax.eval_shape(lambda key: network.init(key, entering), jax.random.key(0))  # noqa: B023
@@ -240,7 +250,7 @@ def test_stock_jax_has_nothing_of_laminas(bench: SimpleNamespace, network: str) 
     described = bench.networks.NETWORKS[network]
     trainer = bench.jax_trainer.JaxTrainer()
     trainer.build(described, seed=0, rate=1e-3)
-    trainer.feed(*bench.networks.examples(described, 1, 0))
+    trainer.feed(*bench.data_and_weights.examples(described, 1, 0))
     with jax.numpy_dtype_promotion("standard"):  # as it is where it is measured
         text = trainer.lowered(np.zeros((2, described.batch_size), np.int32))
     assert "stablehlo.while" in text
@@ -396,22 +406,22 @@ def test_tables_are_read_alike_for_training_and_test(bench: SimpleNamespace, tmp
 
 def test_the_order_of_examples_is_laminas(bench: SimpleNamespace) -> None:
     feed = Feed(ArraySplit(np.zeros((70, 3), np.float32), np.zeros(70, np.int32)), batch_size=16, seed=5)
-    np.testing.assert_array_equal(bench.networks.epoch_order(70, 16, seed=5, epoch=3), feed.order(3))
+    np.testing.assert_array_equal(bench.data_and_weights.epoch_order(70, 16, seed=5, epoch=3), feed.order(3))
 
 
 def test_the_loss_that_is_compared_is_cross_entropy(bench: SimpleNamespace) -> None:
     rng = np.random.default_rng(0)
     logits, labels = 30 * rng.standard_normal((20, 5)).astype(np.float32), rng.integers(5, size=20)
     expected = optax.losses.softmax_cross_entropy_with_integer_labels(jnp.asarray(logits), jnp.asarray(labels)).mean()
-    assert bench.networks.cross_entropy(logits, labels) == pytest.approx(float(expected), rel=1e-5)
+    assert bench.data_and_weights.cross_entropy(logits, labels) == pytest.approx(float(expected), rel=1e-5)
 
 
 def test_an_auto_encoders_loss_is_the_squared_error_by_its_inputs(bench: SimpleNamespace) -> None:
     described = bench.networks.NETWORKS["autoencoder"]
     assert described.reconstructs
-    x, y = bench.networks.examples(described, 1, 0)
+    x, y = bench.data_and_weights.examples(described, 1, 0)
     outputs = x + 0.5
-    assert bench.networks.loss(described, outputs, x, y) == pytest.approx(0.25, rel=1e-4)
+    assert bench.data_and_weights.loss(described, outputs, x, y) == pytest.approx(0.25, rel=1e-4)
     ours, theirs = bench.lamina_trainer.LaminaTrainer(), bench.jax_trainer.JaxTrainer()
     rows = np.arange(described.batch_size, dtype=np.int32)[None].repeat(2, axis=0)
     found = []
@@ -420,7 +430,7 @@ def test_an_auto_encoders_loss_is_the_squared_error_by_its_inputs(bench: SimpleN
         trainer.feed(x, y)
         with jax.numpy_dtype_promotion("standard"):
             trainer.train(rows)
-        found.append(bench.networks.loss(described, trainer.logits(x), x, y))
+        found.append(bench.data_and_weights.loss(described, trainer.logits(x), x, y))
     assert found[0] == pytest.approx(found[1], rel=1e-4)
 
 

@@ -179,6 +179,7 @@ def test_the_science_auto_encoder_is_better_than_pca_and_every_start_is_in_the_t
     found = example.main(["--quick", "--out", str(tmp_path)])
     assert list(found["starts"]) == ["RBM pre-trained", "uniform", "Gaussian", "Xavier", "He"]
     assert found["methods"]["network"] < found["methods"]["PCA"]
+    assert found["starts"]["RBM pre-trained"] < found["starts"]["Xavier"] < found["starts"]["uniform"]
     assert (tmp_path / "comparison.html").is_file()
     assert (tmp_path / "two" / "codes.svg").is_file()
     assert "In all" in capsys.readouterr().out

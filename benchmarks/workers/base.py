@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from networks import Network, Residual, Weights, epoch_order, shape_after
+from data_and_weights import Weights, epoch_order
+from networks import Network, Residual, shape_after
 
 __all__ = ["EVALUATION_BATCH", "Trainer", "modules", "on_our_kernels"]
 

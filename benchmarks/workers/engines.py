@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from networks import Network, trained_weights
+from data_and_weights import trained_weights
+from networks import Network
 
 __all__ = ["KerasEngine", "LaminaEngine", "OnnxEngine", "TorchEngine"]
 

@@ -9,21 +9,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from data_and_weights import Weights, first_weights
 from flax import nnx
-from networks import (
-    EPSILON,
-    MOMENTUM,
-    BatchNorm,
-    Conv,
-    Dense,
-    Flatten,
-    GlobalAvgPool,
-    MaxPool,
-    Network,
-    Relu,
-    Weights,
-    first_weights,
-)
+from networks import EPSILON, MOMENTUM, BatchNorm, Conv, Dense, Flatten, GlobalAvgPool, MaxPool, Network, Relu
 
 from workers.base import EVALUATION_BATCH, Trainer, modules, on_our_kernels
 

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from data_and_weights import first_weights
 from jax import lax
 from networks import (
     EPSILON,
@@ -29,7 +30,6 @@ from networks import (
     Relu,
     Relu6,
     Residual,
-    first_weights,
 )
 
 from workers.base import EVALUATION_BATCH, Trainer

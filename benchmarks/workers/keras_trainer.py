@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 import numpy as np
+from data_and_weights import Weights, first_weights
 from networks import (
     EPSILON,
     MOMENTUM,
@@ -22,8 +23,6 @@ from networks import (
     Relu,
     Relu6,
     Residual,
-    Weights,
-    first_weights,
 )
 
 from workers.base import EVALUATION_BATCH, Trainer

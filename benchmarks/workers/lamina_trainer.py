@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from data_and_weights import Weights, first_weights
 from networks import (
     EPSILON,
     MOMENTUM,
@@ -24,8 +25,6 @@ from networks import (
     Relu,
     Relu6,
     Residual,
-    Weights,
-    first_weights,
 )
 
 import lamina as lm

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from networks import Dense, Network, first_weights
+from data_and_weights import first_weights
+from networks import Dense, Network
 from sklearn.neural_network import MLPClassifier
 
 from workers.base import Trainer

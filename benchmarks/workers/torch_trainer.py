@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from data_and_weights import Weights, first_weights
 from networks import (
     EPSILON,
     MOMENTUM,
@@ -23,8 +24,6 @@ from networks import (
     Relu,
     Relu6,
     Residual,
-    Weights,
-    first_weights,
     shape_after,
 )
 from torch import nn
