@@ -11,7 +11,7 @@ components) and 13.87 (PCA). It prints
    figure is met by one layer each way, a linear code and sigmoid pixels, which is in the table, too;
 2. the paper's sigmoid network after the same time from five initialisations: pre-trained as a stack of RBMs, uniform,
    Gaussian, Xavier and He;
-3. where its pictures are: reconstructions, and the codes of …-250-2 beside PCA's first two components.
+3. where its pictures are: reconstructions, and the codes of …-250-2, pre-trained, beside PCA's first two components.
 
 Without a folder it does all that with the built-in digits of 8 × 8 pixels; --quick takes few epochs in place of a time.
 """
@@ -82,7 +82,7 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
         shown = f"   paper {PAPER[name]:5.2f}" if name in PAPER and options.mnist else ""
         print(f"  {name:<34} {training:9.2f} {validation:11.2f} {table[name]:6.2f}{shown}")
 
-    flat = today(data, widths, 2, seconds, options.seed)
+    flat = from_start("RBM pre-trained", data, widths, 2, seconds, options.seed)
     compare(flat.model, data, seed=options.seed).write(out / "two")
     print(f"\nPictures: {out / 'comparison.html'}; codes of two numbers: {out / 'two' / 'codes.svg'}")
     print(f"In all {time.perf_counter() - began:,.0f} s")

@@ -29,8 +29,8 @@ def sigmoid_network(sizes: tuple[int, ...]) -> lm.Sequential:
 
 def relu_network(sizes: tuple[int, ...]) -> lm.Sequential:
     """Rectified linear units with dropout (Srivastava et al. 2014)."""
-    layers = [part for size in sizes for part in (lm.Dense(size), lm.relu, lm.Dropout(0.5))]
-    return lm.Sequential(lm.Flatten(), lm.Dropout(0.2), *layers, lm.Dense(10))
+    layers = [part for size in sizes for part in (lm.Dense(size), lm.relu, lm.Dropout(0.3))]
+    return lm.Sequential(lm.Flatten(), lm.Dropout(0.1), *layers, lm.Dense(10))
 
 
 def main(source: str = "mnist", *, quick: bool = False) -> dict[str, float]:
@@ -46,7 +46,7 @@ def main(source: str = "mnist", *, quick: bool = False) -> dict[str, float]:
         stack.machines[0].draw_filters("dbn_filters.png")
 
     sigmoid = {"optimizer": lm.optim.Adam(1e-3, schedule=lm.optim.CosineDecay()), "epochs": epochs}
-    relu = {"optimizer": lm.optim.Adam(2e-3, schedule=lm.optim.OneCycle()), "epochs": epochs}
+    relu = {"optimizer": lm.optim.Adam(1e-3, schedule=lm.optim.OneCycle()), "epochs": epochs}
     runs = {
         "pre-trained": (stack.classifier(10), sigmoid),
         "random": (sigmoid_network(sizes), sigmoid),

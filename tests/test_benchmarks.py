@@ -311,11 +311,11 @@ def test_what_remat_saves_is_reported(bench: SimpleNamespace) -> None:
 
 def test_machines_are_reported(bench: SimpleNamespace) -> None:
     seconds = {"rbm:lamina": [1.0, 2.0, 1.0], "rbm:sklearn": [8.0, 9.0, 6.0]}
-    scores = {"rbm:lamina": -70.5, "rbm:sklearn": -71.25}
+    scores = {"rbm:lamina": [-70.0, -71.0], "rbm:sklearn": [-71.25]}
     found = {10: {"rate": 0.01, "seconds": seconds, "pseudo_likelihood": scores, "missing": {}}}
     told = bench.rbm.report(found, 3, 500)
-    assert "| Lamina, batch 10 | 1.00 | 1.00 – 2.00 |  | -70.50 |" in told
-    assert "| scikit-learn BernoulliRBM, batch 10 | 8.00 | 6.00 – 9.00 | 6.0 × (4.5 – 8.0) | -71.25 |" in told
+    assert "| Lamina, batch 10 | 1.00 | 1.00 – 2.00 |  | -70.50 | -70.00, -71.00 |" in told
+    assert "| scikit-learn BernoulliRBM, batch 10 | 8.00 | 6.00 – 9.00 | 6.0 × (4.5 – 8.0) | -71.25 | -71.25 |" in told
 
 
 def test_both_machines_learn_alike(bench: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -327,9 +327,9 @@ def test_both_machines_learn_alike(bench: SimpleNamespace, tmp_path: Path, monke
         assert not missing
         found = bench.rbm.hold(peers, tmp_path, columns, 10, 0.05, 30)
     scores = found["pseudo_likelihood"]
-    assert min(scores.values()) > -8  # independent units: -10.8
-    assert abs(scores["rbm:lamina"] - scores["rbm:sklearn"]) < 2
-    assert all(len(seconds) == 30 for seconds in found["seconds"].values())
+    assert min(min(each) for each in scores.values()) > -8  # independent units: -10.8
+    assert abs(np.mean(scores["rbm:lamina"]) - np.mean(scores["rbm:sklearn"])) < 2
+    assert all(len(seconds) == 90 for seconds in found["seconds"].values())
 
 
 def test_a_library_is_compared_with_itself(bench: SimpleNamespace) -> None:

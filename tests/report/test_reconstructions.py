@@ -92,3 +92,17 @@ def test_classes_have_their_colour_and_name_up_to_twenty() -> None:
     many = planes({"a": points}, labels, tuple(map(str, range(30))))
     assert len(many.axes[0].lines) == 1
     assert not many.axes[0].texts
+
+
+def test_points_far_from_all_others_leave_the_rest_its_room() -> None:
+    random = np.random.default_rng(0)
+    together = random.uniform(-1, 1, size=(1000, 2))
+    flat = np.stack([together[:, 0], np.zeros(1000)], axis=1)
+    flat[0, 1] = 5.0
+    figure = planes({"even": together, "far": np.concatenate([together, [[100.0, -80.0]]])[1:], "flat": flat})
+    even, far, line = (np.asarray(axes.lines[0].get_xydata()) for axes in figure.axes)
+    np.testing.assert_array_equal(even, together)
+    np.testing.assert_array_equal(far[:-1], together[1:])
+    assert 1 < far[-1, 0] < 2
+    assert -2 < far[-1, 1] < -1
+    np.testing.assert_array_equal(line, flat)
