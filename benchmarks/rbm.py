@@ -6,7 +6,7 @@ DIR (or LAMINA_TEST_DATA) has mnist/, in IDX files. Both learn its 60,000 traini
 hidden units by persistent contrastive divergence, at batches of 10 and 100 and the same learning rates. Each is a
 process of its own, pinned to the same two cores; every epoch they take turns. The pseudo-likelihood of the test
 pictures is then computed exactly, for both by the same function. At a constant learning rate, as scikit-learn has it,
-that varies by a nat from epoch to epoch: three seeds are trained.
+that differs by a nat or two between seeds: three are trained.
 """
 
 from __future__ import annotations

@@ -33,11 +33,12 @@ from lamina.losses import BinaryCrossEntropy
 from lamina.optim import Adam, AdamW, OneCycle
 from lamina.unsupervised import DBN, compare
 
-PAPER = {"RBM pre-trained": 3.00, "one layer each way, sigmoid pixels": 8.01, "PCA": 13.87}
+PRETRAINED, ONE_LAYER = "RBM pre-trained", "one layer each way, sigmoid pixels"
+PAPER = {PRETRAINED: 3.00, ONE_LAYER: 8.01, "PCA": 13.87}
 QUICK = 40  # epochs
 SHALLOW = 30  # epochs of the network of one layer each way
 STARTS: dict[str, Initializer | None] = {
-    "RBM pre-trained": None,
+    PRETRAINED: None,
     "uniform": Uniform(0.05),
     "Gaussian": Normal(0.05),
     "Xavier": GlorotUniform(),
@@ -60,15 +61,19 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     out = Path(options.out)
     out.mkdir(parents=True, exist_ok=True)
 
+    def of_the_paper(name: str) -> str:
+        return f"   paper {PAPER[name]:5.2f}" if name in PAPER and options.mnist else ""
+
     run = today(data, widths, code, seconds, options.seed)
     found = compare(run.model, data, seed=options.seed)
     found.write(out)
     print(f"Squared error a picture, {len(found.inputs):,} test pictures, {code} numbers a code")
     errors = {method.name: method.squared_error.value for method in found.methods}
-    errors["one layer each way, sigmoid pixels"] = shallow(data, code, options.seed).test["squared_error"].value
+    errors[ONE_LAYER] = shallow(data, code, options.seed).test["squared_error"].value
     for name, error in errors.items():
-        shown = f"   paper {PAPER[name]:5.2f}" if name in PAPER and options.mnist else ""
-        print(f"  {'auto-encoder, recipe of today' if name == 'network' else name:<34} {error:6.2f}{shown}")
+        print(
+            f"  {'auto-encoder, recipe of today' if name == 'network' else name:<34} {error:6.2f}{of_the_paper(name)}"
+        )
 
     long = f"{QUICK} epochs" if seconds is None else f"{seconds:,.0f} s"
     print(f"\nThe sigmoid network of the paper after {long} from each initialisation")
@@ -79,10 +84,9 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
         table[name] = one.test["squared_error"].value
         training = one.history[-1]["squared_error"]
         validation = one.validation["squared_error"].value
-        shown = f"   paper {PAPER[name]:5.2f}" if name in PAPER and options.mnist else ""
-        print(f"  {name:<34} {training:9.2f} {validation:11.2f} {table[name]:6.2f}{shown}")
+        print(f"  {name:<34} {training:9.2f} {validation:11.2f} {table[name]:6.2f}{of_the_paper(name)}")
 
-    flat = from_start("RBM pre-trained", data, widths, 2, seconds, options.seed)
+    flat = from_start(PRETRAINED, data, widths, 2, seconds, options.seed)
     compare(flat.model, data, seed=options.seed).write(out / "two")
     print(f"\nPictures: {out / 'comparison.html'}; codes of two numbers: {out / 'two' / 'codes.svg'}")
     print(f"In all {time.perf_counter() - began:,.0f} s")
@@ -106,63 +110,44 @@ def network(shape: tuple[int, ...], widths: list[int], code: int, act: lm.Layer,
 
 def today(data: Data, widths: list[int], code: int, seconds: float | None, seed: int) -> lm.Run:
     """Random weights, a smooth rectifier, a rate that rises and falls, pictures moved about: no pre-training."""
-    shape = data.preprocessing.input_spec().shape
-    net = network(shape, widths, code, lm.gelu, HeNormal())
-    return lm.fit(
-        net,
-        data,
-        loss=BinaryCrossEntropy(),  # after the same steps its squared error is lower than that of SquaredError
-        optimizer=AdamW(3e-3, schedule=OneCycle(), weight_decay=0.02),
-        epochs=QUICK if seconds is None else 200,
-        batch_size=batch_size(data),
-        augmentation=Shift(1 / 28),
-        seed=seed,
-        time_limit=seconds,
-    )
+    net = network(data.preprocessing.input_spec().shape, widths, code, lm.gelu, HeNormal())
+    optimizer = AdamW(3e-3, schedule=OneCycle(), weight_decay=0.02)
+    return trained(net, data, optimizer, seconds, seed, augmentation=Shift(1 / 28))
 
 
 def from_start(name: str, data: Data, widths: list[int], code: int, seconds: float | None, seed: int) -> lm.Run:
     """The paper's network, fine-tuned with Adam on cross-entropy; pre-training counts as its time."""
     began = time.perf_counter()
-    shape = data.preprocessing.input_spec().shape
     start = STARTS[name]
     net: lm.Layer
     if start is None:
         net = pretrained(data, widths, code, None if seconds is None else seconds / 3, seed)
     else:
-        net = network(shape, widths, code, lm.sigmoid, start)
-    spent = time.perf_counter() - began
-    return lm.fit(
-        net,
-        data,
-        loss=BinaryCrossEntropy(),
-        optimizer=Adam(3e-3, schedule=OneCycle()),
-        epochs=QUICK if seconds is None else 200,
-        batch_size=batch_size(data),
-        seed=seed,
-        time_limit=None if seconds is None else max(seconds - spent, 1.0),
-        progress=False,
-    )
-
-
-def batch_size(data: Data) -> int:
-    return 128 if len(data.train) > 10_000 else 32
+        net = network(data.preprocessing.input_spec().shape, widths, code, lm.sigmoid, start)
+    left = None if seconds is None else max(seconds - (time.perf_counter() - began), 1.0)
+    return trained(net, data, Adam(3e-3, schedule=OneCycle()), left, seed, progress=False)
 
 
 def shallow(data: Data, code: int, seed: int) -> lm.Run:
-    """A linear code and sigmoid pixels, no hidden layers: what the paper's figure of logistic PCA stands for."""
+    """A linear code and sigmoid pixels, no hidden layers: its error is what the paper gives for logistic PCA."""
     net = network(data.preprocessing.input_spec().shape, [], code, lm.sigmoid, GlorotUniform())
-    optimizer = Adam(3e-3, schedule=OneCycle())
-    loss = BinaryCrossEntropy()
+    return trained(net, data, Adam(3e-3, schedule=OneCycle()), None, seed, epochs=SHALLOW, progress=False)
+
+
+def trained(
+    net: lm.Layer, data: Data, optimizer: Adam, seconds: float | None, seed: int, *, epochs: int = QUICK, **options: Any
+) -> lm.Run:
+    """For so long, or without a time for so many epochs."""
     return lm.fit(
         net,
         data,
-        loss=loss,
+        loss=BinaryCrossEntropy(),  # after the same steps its squared error is lower than that of SquaredError
         optimizer=optimizer,
-        epochs=SHALLOW,
-        batch_size=batch_size(data),
+        epochs=epochs if seconds is None else 200,
+        batch_size=128 if len(data.train) > 10_000 else 32,
         seed=seed,
-        progress=False,
+        time_limit=seconds,
+        **options,
     )
 
 
