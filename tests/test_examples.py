@@ -164,8 +164,9 @@ def test_a_dense_network_fails_on_shifted_digits_and_a_convolutional_one_does_no
 
 
 @pytest.mark.slow
-def test_pre_trained_sigmoid_networks_learn_digits(capsys: pytest.CaptureFixture[str]) -> None:
-    errors = module("dbn_mnist").main(quick=True)
+def test_pre_trained_sigmoid_networks_learn_digits(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    errors = module("dbn_mnist").main(["--quick", "--out", str(tmp_path)])
+    assert (tmp_path / "filters.png").is_file()
     assert set(errors) == {"pre-trained", "random", "today's"}
     assert max(errors.values()) < 0.08
     assert "pre-training:" in capsys.readouterr().out

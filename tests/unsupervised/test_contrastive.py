@@ -11,6 +11,7 @@ import pytest
 
 from lamina.unsupervised import RBM, free_energy, log_likelihood
 from lamina.unsupervised.contrastive import Carry, chunk, gibbs, gradients, start, step
+from lamina.unsupervised.training import first_params
 from lamina.unsupervised.units import units
 
 KINDS = [
@@ -118,3 +119,12 @@ def test_an_epoch_compiles_once() -> None:
     before = chunk._cache_size()
     rbm.fit(x, epochs=3, batch_size=5, progress=False)
     assert chunk._cache_size() - before <= 2  # the first carry's arrays are not committed to a device as the others are
+
+
+def test_biases_begin_at_0_and_those_of_gaussian_visible_units_at_the_means_of_the_data() -> None:
+    x = np.random.default_rng(0).normal(1.0, 1.0, (50, 4)).astype(np.float32)
+    for visible, wanted in (("bernoulli", np.zeros(4)), ("gaussian", x.mean(axis=0))):
+        first = first_params(RBM(3, visible=visible), x, jax.random.key(0))
+        np.testing.assert_allclose(first["visible_bias"], wanted, rtol=1e-5)
+        np.testing.assert_array_equal(first["hidden_bias"], np.zeros(3))
+        assert 0 < np.abs(first["kernel"]).max() < 0.05

@@ -94,9 +94,9 @@ class Timbre(Augmentation):
         noise: n is Gaussian at every place, its deviation uniform up to this; ≥ 0.
     """
 
-    gain: float = 0.3
-    tilt: float = 0.3
-    noise: float = 0.2
+    gain: float = 1.0
+    tilt: float = 1.0
+    noise: float = 0.5
 
     def __post_init__(self) -> None:
         for name in ("gain", "tilt", "noise"):

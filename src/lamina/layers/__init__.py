@@ -38,7 +38,7 @@ from lamina.layers.activations import (
 from lamina.layers.autoencoder import Autoencoder, GaussianCode
 from lamina.layers.base import Context, Function, Layer, Tape
 from lamina.layers.bidirectional import Bidirectional
-from lamina.layers.combine import Auxiliary, Merge, Parallel, Residual, Sequential, TimeDistributed
+from lamina.layers.combine import Auxiliary, Merge, Parallel, Residual, TimeDistributed
 from lamina.layers.conv import Conv, ConvTranspose
 from lamina.layers.dense import Dense
 from lamina.layers.dropout import Dropout
@@ -53,6 +53,7 @@ from lamina.layers.norm import BatchNorm, LayerNorm, LocalResponseNorm
 from lamina.layers.pool import AdaptiveAvgPool, AdaptiveMaxPool, AvgPool, GlobalAvgPool, GlobalMaxPool, MaxPool
 from lamina.layers.pretrained import Pretrained
 from lamina.layers.recurrent import GRU, LSTM, SimpleRNN
+from lamina.layers.sequential import Sequential
 from lamina.layers.series import Reversible
 from lamina.layers.shape import Flatten, Reshape, Subsample
 from lamina.layers.sparsity import ActivityKL, ActivityL1

@@ -14,10 +14,10 @@ from lamina.kernels.precision import widened
 from lamina.layers._checks import check_floating, check_number
 from lamina.layers.activations import Sigmoid
 from lamina.layers.base import Context, Layer, Params, Spec, State, apply_part, as_layer, part_spec, setup_part, spec
-from lamina.layers.combine import Sequential
 from lamina.layers.conv import Conv, ConvTranspose
 from lamina.layers.dense import Dense
 from lamina.layers.noise import GaussianNoise, MaskingNoise
+from lamina.layers.sequential import Sequential
 from lamina.layers.sparsity import ActivityKL, ActivityL1
 from lamina.layers.tied import Ties, completed, released
 

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from lamina import trees
 from lamina.errors import ConfigError
 from lamina.layers.base import Params, Spec, State
-from lamina.layers.combine import Sequential
+from lamina.layers.sequential import Sequential
 
 __all__ = ["Pretrained", "holds_weights"]
 

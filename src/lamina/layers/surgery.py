@@ -7,11 +7,12 @@ import dataclasses
 from lamina.errors import ConfigError, nearest
 from lamina.layers.activations import Activation
 from lamina.layers.base import Layer
-from lamina.layers.combine import Auxiliary, Sequential
+from lamina.layers.combine import Auxiliary
 from lamina.layers.conv import Conv
 from lamina.layers.dense import Dense
 from lamina.layers.dropout import Dropout
 from lamina.layers.pool import GlobalAvgPool, GlobalMaxPool
+from lamina.layers.sequential import Sequential
 from lamina.layers.shape import Flatten
 
 __all__ = ["chain_paths", "head_path", "onward", "stages", "upto", "with_outputs"]

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import functools
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -25,6 +22,7 @@ from lamina.metrics import higher_is_better, main_metric, standard
 from lamina.model import PIECES, run_batches
 from lamina.train.callbacks import Callback
 from lamina.train.feed import Block, Feed
+from lamina.train.interruption import interruptible
 from lamina.train.step import Carry, Program
 
 __all__ = ["Best", "Plan", "Training"]
@@ -188,7 +186,7 @@ class Training:
         Raises:
             TrainingError: for the last; the weights before the bad step are kept in ``best`` and the carry.
         """
-        with _interruptible(self):
+        with interruptible(lambda: self.stop("interrupted")):
             for callback in self.callbacks:
                 callback.on_start(self)
             try:
@@ -409,25 +407,3 @@ def _check_memory(needed: int, batch_size: int) -> None:
         f"A batch of {batch_size} needs about {needed / 1e9:.1f} GB of memory, and {free / 1e9:.1f} GB are free.",
         f"A batch size of {fitting} fits." if fitting < batch_size else "Use a smaller network or input size.",
     )
-
-
-@contextmanager
-def _interruptible(training: Training) -> Iterator[None]:
-    """Turn the first Ctrl-C (or a termination request) into a clean stop; a second one interrupts at once."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def ask(number: int, _: Any) -> None:
-        training.stop("interrupted")
-        signal.signal(number, before[signal.Signals(number)])
-
-    for number in before:
-        signal.signal(number, ask)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

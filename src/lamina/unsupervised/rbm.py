@@ -34,7 +34,8 @@ class RBM(Config):
     Sources: Smolensky 1986; Hinton 2002, "Training products of experts by minimizing contrastive divergence", Neural
     Computation 14:1771-1800; Tieleman 2008 (persistent chains), ICML; Hinton 2010, "A practical guide to training
     restricted Boltzmann machines", UTML TR 2010-003, from which the defaults are; Nair & Hinton 2010 (rectified units).
-    Departures: visible biases begin at those of independent units with the data's means; hidden ones at 0.
+    Departure: Bernoulli visible units' biases begin at 0, not at the log-odds of the data (Hinton 2010, section 8): on
+    MNIST the pseudo-likelihood after ten epochs is as high by contrastive divergence, and higher by persistent chains.
 
     Args:
         hidden: number of hidden units.

@@ -100,14 +100,12 @@ class Training:
 
 
 def first_params(rbm: RBM, x: np.ndarray, key: jax.Array) -> Params:
-    """Small random weights, and visible biases at which each unit alone has the mean that it has in the data."""
-    mean = x.mean(axis=0, dtype=np.float64)
-    if rbm.visible == "bernoulli":
-        mean = (mean * len(x) + 0.5) / (len(x) + 1)  # never 0 or 1, whose logits are infinite
-        mean = np.log(mean) - np.log1p(-mean)
+    """Small random weights, and biases of 0; those of Gaussian visible units are the data's means."""
+    gaussian = rbm.visible == "gaussian"
+    visible = x.mean(axis=0, dtype=np.float64) if gaussian else np.zeros(x.shape[1])
     return {
         "kernel": _FIRST_WEIGHT * jax.random.normal(key, (x.shape[1], rbm.hidden), jnp.float32),
-        "visible_bias": jnp.asarray(mean, jnp.float32),
+        "visible_bias": jnp.asarray(visible, jnp.float32),
         "hidden_bias": jnp.zeros(rbm.hidden, jnp.float32),
     }
 

@@ -1,0 +1,36 @@
+"""What is chosen for texts: rare classes count more, where there are any."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import lamina as lm
+from lamina.losses import SoftmaxCrossEntropy
+from lamina.train.recipes import choose
+
+NAMES = ["anna", "bert", "cleo", "dora", "emil", "fritz", "gerda", "hanna", "ida", "jan", "karl", "lena", "max", "nora"]
+
+
+def names(counts: dict[str, int]) -> lm.data.Data:
+    """So many made-up names of each class."""
+    texts = [f"{NAMES[i % 14]}{NAMES[i // 14]}{label}" for label, count in counts.items() for i in range(count)]
+    labels = [label for label, count in counts.items() for _ in range(count)]
+    return lm.data.load((texts, labels), tokens="characters")
+
+
+def test_rare_classes_count_more_by_the_root_of_how_rare_they_are() -> None:
+    data = names({"a": 120, "b": 30})
+    recipe = choose(data)
+    assert isinstance(recipe.loss, SoftmaxCrossEntropy)
+    assert recipe.loss.class_weights is not None
+    counts = np.bincount(data.train.targets)
+    common, rare = recipe.loss.class_weights
+    assert rare / common == pytest.approx(np.sqrt(counts[0] / counts[1]))
+    assert "Rare classes" in " ".join(recipe.reasons)
+
+
+def test_classes_that_are_about_as_frequent_count_the_same() -> None:
+    recipe = choose(names({"a": 80, "b": 60}))
+    assert recipe.loss is None
+    assert "Rare classes" not in " ".join(recipe.reasons)
