@@ -96,20 +96,24 @@ def measured(net: lm.Sequential, data: Data, examples: int = 300) -> Spread:
 
 
 def plot(found: dict[tuple[str, str], Spread], path: Path) -> None:
-    """Activations above, gradients below, by layer."""
+    """Activations above, gradients below, by layer; the test accuracies after training in the corners."""
     figure = Figure(figsize=(11, 5.5), layout="constrained")
-    grid = figure.subplots(2, len(ACTIVATIONS), sharex=True)
+    grid = figure.subplots(2, len(ACTIVATIONS), sharex=True, sharey="row")
     for column, act in enumerate(ACTIVATIONS):
-        for start in STARTS:
-            spread = found[act, start]
-            for axes, values in zip(grid[:, column], (spread.activations, spread.gradients), strict=True):
-                axes.plot(range(1, LAYERS + 1), values, "o-", label=f"{start}: {spread.accuracy:.1%}")
-                axes.set_yscale("log")
         grid[0, column].set_title(act)
+        for index, start in enumerate(STARTS):
+            spread, color = found[act, start], f"C{index}"
+            for axes, values in zip(grid[:, column], (spread.activations, spread.gradients), strict=True):
+                axes.plot(range(1, LAYERS + 1), values, "o-", color=color, label=start)
+                axes.set_yscale("log")
+                axes.spines[["top", "right"]].set_visible(False)
+            place = {"x": 0.97, "y": 0.12 - 0.08 * index, "ha": "right", "transform": grid[1, column].transAxes}
+            grid[1, column].text(s=f"{spread.accuracy:.1%} right", color=color, **place)
         grid[1, column].set_xlabel("hidden layer")
-        grid[1, column].legend(fontsize=8, title="test accuracy", title_fontsize=8)
+        grid[1, column].set_xticks(range(1, LAYERS + 1))
     grid[0, 0].set_ylabel("spread of activations")
     grid[1, 0].set_ylabel("spread of gradients")
+    figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside upper left", ncols=len(STARTS), frameon=False)
     figure.savefig(path)
 
 

@@ -121,10 +121,19 @@ def test_an_epoch_compiles_once() -> None:
     assert chunk._cache_size() - before <= 2  # the first carry's arrays are not committed to a device as the others are
 
 
-def test_biases_begin_at_0_and_those_of_gaussian_visible_units_at_the_means_of_the_data() -> None:
-    x = np.random.default_rng(0).normal(1.0, 1.0, (50, 4)).astype(np.float32)
-    for visible, wanted in (("bernoulli", np.zeros(4)), ("gaussian", x.mean(axis=0))):
-        first = first_params(RBM(3, visible=visible), x, jax.random.key(0))
-        np.testing.assert_allclose(first["visible_bias"], wanted, rtol=1e-5)
-        np.testing.assert_array_equal(first["hidden_bias"], np.zeros(3))
-        assert 0 < np.abs(first["kernel"]).max() < 0.05
+@pytest.mark.parametrize(
+    ("rbm", "visible", "hidden"),
+    [
+        (RBM(3), [0, 0, 0, 0], 0),
+        (RBM(3, visible="gaussian"), [0, 0.3, 0.999, 1], 0),
+        (RBM(3, sparsity_target=0.1), np.log([1 / 99, 3 / 7, 99, 99]), -np.log(9)),
+    ],
+)
+def test_where_biases_begin(rbm: RBM, visible: Any, hidden: float) -> None:
+    """At 0; at the data's means (Gaussian); at log-odds of means within 0.01 and 0.99, and of the target (sparse)."""
+    x = np.zeros((1000, 4), np.float32)
+    x[:300, 1], x[:999, 2], x[:, 3] = 1, 1, 1
+    first = first_params(rbm, x, jax.random.key(0))
+    np.testing.assert_allclose(first["visible_bias"], visible, rtol=1e-5)
+    np.testing.assert_allclose(first["hidden_bias"], np.full(3, hidden), rtol=1e-5)
+    assert 0 < np.abs(first["kernel"]).max() < 0.05

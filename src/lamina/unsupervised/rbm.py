@@ -34,8 +34,10 @@ class RBM(Config):
     Sources: Smolensky 1986; Hinton 2002, "Training products of experts by minimizing contrastive divergence", Neural
     Computation 14:1771-1800; Tieleman 2008 (persistent chains), ICML; Hinton 2010, "A practical guide to training
     restricted Boltzmann machines", UTML TR 2010-003, from which the defaults are; Nair & Hinton 2010 (rectified units).
-    Departure: Bernoulli visible units' biases begin at 0, not at the log-odds of the data (Hinton 2010, section 8): on
-    MNIST the pseudo-likelihood after ten epochs is as high by contrastive divergence, and higher by persistent chains.
+    First biases: 0, and the data's means for Gaussian visible units; with a sparsity target the log-odds of the target
+    and, for Bernoulli visible units, of the data's means (Hinton 2010, section 8). Departure: Hinton has the latter
+    always; without a target the pseudo-likelihood after ten epochs of MNIST was as high from 0 by contrastive
+    divergence, and higher by persistent chains.
 
     Args:
         hidden: number of hidden units.

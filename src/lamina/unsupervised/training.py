@@ -30,6 +30,7 @@ __all__ = ["Training", "first_params", "train"]
 _CHUNK_SECONDS = 0.5
 _EARLY_EPOCHS, _EARLY_MOMENTUM = 5, 0.5  # Hinton 2010, section 9
 _FIRST_WEIGHT = 0.01  # standard deviation; Hinton 2010, section 8
+_RAREST = 0.01  # mean that a first bias may stand for
 _MEASURED = 1000  # examples whose errors are shown after each epoch
 _SAID_SECONDS = 0.5  # between lines on the screen
 
@@ -100,14 +101,25 @@ class Training:
 
 
 def first_params(rbm: RBM, x: np.ndarray, key: jax.Array) -> Params:
-    """Small random weights, and biases of 0; those of Gaussian visible units are the data's means."""
-    gaussian = rbm.visible == "gaussian"
-    visible = x.mean(axis=0, dtype=np.float64) if gaussian else np.zeros(x.shape[1])
+    """Small random weights and biases of 0, but for Gaussian visible units and sparse machines; see `RBM`."""
+    visible, hidden = np.zeros(x.shape[1]), np.zeros(rbm.hidden)
+    if rbm.visible == "gaussian":
+        visible = x.mean(axis=0, dtype=np.float64)
+    elif rbm.sparsity_target is not None:
+        visible = _log_odds(x.mean(axis=0, dtype=np.float64))
+    if rbm.sparsity_target is not None:
+        hidden += _log_odds(rbm.sparsity_target)
     return {
         "kernel": _FIRST_WEIGHT * jax.random.normal(key, (x.shape[1], rbm.hidden), jnp.float32),
         "visible_bias": jnp.asarray(visible, jnp.float32),
-        "hidden_bias": jnp.zeros(rbm.hidden, jnp.float32),
+        "hidden_bias": jnp.asarray(hidden, jnp.float32),
     }
+
+
+def _log_odds(mean: Any) -> Any:
+    # From those of a unit that is hardly ever on, training would take epochs to come back.
+    kept = np.clip(mean, _RAREST, 1 - _RAREST)
+    return np.log(kept) - np.log1p(-kept)
 
 
 def train(
