@@ -21,7 +21,7 @@ _BUCKETS = 1 << 18  # vectors that word pairs share
 _TEXTS_SEEN = 130_000  # by a bag of words, those of every epoch counted
 _NAMES_SEEN = 200_000  # by a network of characters
 _UNEVEN = 2.0  # times that the commonest class is more frequent than the rarest, from which on classes are weighted
-_SEEN = 14_500_000  # characters that a generator is trained on, those of every epoch counted
+_SEEN = 12_500_000  # characters that a generator is trained on, those of every epoch counted
 
 
 def texts(data: Data) -> Recipe:
