@@ -12,15 +12,16 @@ from lamina.train.recipes import choose
 NAMES = ["anna", "bert", "cleo", "dora", "emil", "fritz", "gerda", "hanna", "ida", "jan", "karl", "lena", "max", "nora"]
 
 
-def names(counts: dict[str, int]) -> lm.data.Data:
+def names(counts: dict[str, int], tokens: str = "characters") -> lm.data.Data:
     """So many made-up names of each class."""
     texts = [f"{NAMES[i % 14]}{NAMES[i // 14]}{label}" for label, count in counts.items() for i in range(count)]
     labels = [label for label, count in counts.items() for _ in range(count)]
-    return lm.data.load((texts, labels), tokens="characters")
+    return lm.data.load((texts, labels), tokens=tokens)
 
 
-def test_rare_classes_count_more_by_the_root_of_how_rare_they_are() -> None:
-    data = names({"a": 120, "b": 30})
+@pytest.mark.parametrize("tokens", ["characters", "words"])
+def test_rare_classes_count_more_by_the_root_of_how_rare_they_are(tokens: str) -> None:
+    data = names({"a": 120, "b": 30}, tokens)
     recipe = choose(data)
     assert isinstance(recipe.loss, SoftmaxCrossEntropy)
     assert recipe.loss.class_weights is not None

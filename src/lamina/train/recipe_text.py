@@ -28,20 +28,23 @@ def texts(data: Data) -> Recipe:
     """The recipe for texts to be told apart."""
     preprocessing = cast(TextPreprocessing, data.preprocessing)
     size, unit = len(preprocessing.vocabulary), preprocessing.vocabulary.unit
+    loss = _for_rare_classes(data)
+    rare = ("Rare classes count more in the loss: by the root of how much rarer they are.",) if loss else ()
     if unit == "words":
         return Recipe(
             network=Sequential(
                 BagOfNGrams(size, data.target.units, order=2, buckets=_BUCKETS, drop=0.3, table_init=Zeros())
             ),
             optimizer=AdamW(2e-2, schedule=OneCycle(), weight_decay=0.0),
+            loss=loss,
             epochs=min(max(round(_TEXTS_SEEN / len(data.train)), 10), 40),
             batch_size=32,
             reasons=(
                 "A bag of words and pairs of words, some of them left out at random while training: on some thousand "
                 "texts it is hard to beat.",
+                *rare,
             ),
         )
-    loss = _for_rare_classes(data)
     return Recipe(
         network=Sequential(
             Parallel(
@@ -60,7 +63,7 @@ def texts(data: Data) -> Recipe:
         keep="last",
         reasons=(
             "A recurrent network reads the characters from both ends, beside a bag of up to four of them in a row.",
-            *(("Rare classes count more in the loss: by the root of how much rarer they are.",) if loss else ()),
+            *rare,
         ),
     )
 
