@@ -14,7 +14,7 @@ from lamina import trees
 from lamina.data import ArraySplit, load
 from lamina.data.base import Data
 from lamina.errors import ConfigError, DataError
-from lamina.train.recipes import Recipe
+from lamina.train.recipe import Recipe
 from lamina.transfer import HEADS, Describer, describe, descriptor_network, fit_head, tuning_recipe
 from lamina.transfer import descriptors as module
 

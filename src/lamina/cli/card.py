@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from lamina.layers import Layer
     from lamina.optim import Optimizer
     from lamina.run import Run
-    from lamina.train.recipes import Recipe
+    from lamina.train.recipe import Recipe
 
 __all__ = ["describe_data", "describe_network", "describe_results"]
 

@@ -16,7 +16,7 @@ from lamina.errors import BadInputError, ConfigError, LaminaError, nearest
 if TYPE_CHECKING:
     from lamina.data import Data
     from lamina.layers import Layer
-    from lamina.train.recipes import Recipe
+    from lamina.train.recipe import Recipe
 
 __all__ = ["choose_autoencoder", "open_network"]
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from lamina.data import Data
     from lamina.layers import Layer
     from lamina.run import Run
-    from lamina.train.recipes import Recipe
+    from lamina.train.recipe import Recipe
 
 __all__ = ["train"]
 

@@ -31,7 +31,8 @@ from lamina.train.conclusion import conclude, surroundings
 from lamina.train.folder import Record, prepare_folder
 from lamina.train.loop import Plan, Training
 from lamina.train.progress import progress_for
-from lamina.train.recipes import Recipe, choose, recipe_for
+from lamina.train.recipe import Recipe
+from lamina.train.recipes import choose, recipe_for
 from lamina.train.step import Program
 
 __all__ = ["fit", "prepare"]

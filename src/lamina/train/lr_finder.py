@@ -21,7 +21,8 @@ from lamina.losses import Loss
 from lamina.optim import Optimizer
 from lamina.train.feed import Feed
 from lamina.train.fitting import prepare
-from lamina.train.recipes import Recipe, recipe_for
+from lamina.train.recipe import Recipe
+from lamina.train.recipes import recipe_for
 from lamina.train.step import Carry, Program
 
 __all__ = ["LearningRates", "find_learning_rate"]

@@ -25,7 +25,7 @@ from lamina.layers import (
 )
 from lamina.losses import BinaryCrossEntropy, SquaredError
 from lamina.optim import AdamW, OneCycle
-from lamina.train.recipes import Recipe
+from lamina.train.recipe import Recipe
 
 __all__ = ["ARCHITECTURES", "CODE", "autoencoder"]
 

@@ -28,7 +28,7 @@ from lamina.layers import (
 )
 from lamina.losses import AbsoluteError
 from lamina.optim import AdamW, OneCycle
-from lamina.train.recipes import Recipe
+from lamina.train.recipe import Recipe
 
 __all__ = ["convnet", "series"]
 

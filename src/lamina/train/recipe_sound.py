@@ -8,7 +8,7 @@ from lamina.data.base import Data
 from lamina.layers import BatchNorm, Conv, Dense, Dropout, GlobalAvgPool, Layer, MaxPool, Sequential, relu
 from lamina.losses import SoftmaxCrossEntropy
 from lamina.optim import AdamW, OneCycle
-from lamina.train.recipes import Recipe
+from lamina.train.recipe import Recipe
 
 __all__ = ["sounds", "spectrogram_net"]
 

@@ -13,7 +13,7 @@ from lamina.initializers import Zeros
 from lamina.layers import GRU, LSTM, BagOfNGrams, Bidirectional, Dense, Dropout, Embedding, Layer, Parallel, Sequential
 from lamina.losses import Loss, SoftmaxCrossEntropy
 from lamina.optim import AdamW, OneCycle
-from lamina.train.recipes import Recipe
+from lamina.train.recipe import Recipe
 
 __all__ = ["generator", "texts"]
 

@@ -19,7 +19,7 @@ from lamina.layers import (
     relu,
 )
 from lamina.optim import AdamW, OneCycle
-from lamina.train.recipes import Recipe
+from lamina.train.recipe import Recipe
 
 __all__ = ["frames_then_lstm", "videos"]
 

@@ -6,8 +6,6 @@ Every choice follows from the data's kind, picture size, channels, task and numb
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
 
 from lamina.data.augment import Affine, Augmentation, Augmentations, ColorJitter, Cutout, Flip, Shift
 from lamina.data.base import Data
@@ -25,10 +23,16 @@ from lamina.layers import (
     relu,
 )
 from lamina.layers.base import as_layer
-from lamina.losses import Loss, SoftmaxCrossEntropy
-from lamina.optim import Adam, AdamW, OneCycle, Optimizer
+from lamina.losses import SoftmaxCrossEntropy
+from lamina.optim import AdamW, OneCycle
+from lamina.train import recipe_series
+from lamina.train.recipe import Recipe
+from lamina.train.recipe_autoencoder import autoencoder
+from lamina.train.recipe_sound import sounds
+from lamina.train.recipe_text import generator, texts
+from lamina.train.recipe_video import videos
 
-__all__ = ["ARCHITECTURES", "Recipe", "choose", "recipe_for"]
+__all__ = ["ARCHITECTURES", "choose", "recipe_for"]
 
 _MANY_ROWS = 2_000
 _MANY_PICTURES = 20_000
@@ -36,38 +40,9 @@ _LARGE = 64  # pixels; larger pictures enter through a strided stem
 _EXAMPLES_SEEN = 700_000  # an epoch's worth of examples times the number of epochs
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """A network and how to train it.
-
-    Attributes:
-        freeze_statistics: see `lamina.fit`.
-        keep: "best": the weights of the epoch with the best validation score; "last": those at the end, for schedules
-            that bring the learning rate to zero, where too few examples are left for validation to choose by.
-        origin: where the network's first weights come from, if they are given.
-        seconds: spent on making it.
-        reasons: sentences for the person.
-    """
-
-    network: Layer
-    optimizer: Optimizer = Adam()
-    loss: Loss | None = None
-    epochs: int = 10
-    batch_size: int = 32
-    augmentation: Augmentation | None = None
-    patience: int | None = None
-    freeze_statistics: bool = False
-    keep: Literal["best", "last"] = "best"
-    origin: str = ""
-    seconds: float = 0.0
-    reasons: tuple[str, ...] = ()
-
-
 def choose(data: Data) -> Recipe:
     """Network and recipe for the data's kind, size and task."""
     if data.target.answer == "input":
-        from lamina.train.recipe_autoencoder import autoencoder
-
         return autoencoder(data)
     kind = data.preprocessing.kind
     if kind == "array" and is_series(data):
@@ -96,9 +71,7 @@ def convnet(data: Data) -> Layer:
     Source: Simonyan & Zisserman 2015, arXiv:1409.1556 (the shape); Ioffe & Szegedy 2015, arXiv:1502.03167 (BatchNorm).
     """
     if is_series(data):
-        from lamina.train.recipe_series import convnet as over_time
-
-        return over_time(data)
+        return recipe_series.convnet(data)
     height, width, _ = _shape(data)
     side = min(height, width)
     layers: list[Layer] = []
@@ -217,41 +190,11 @@ def _vectors(data: Data) -> Recipe:
     )
 
 
-def _texts(data: Data) -> Recipe:
-    from lamina.train.recipe_text import texts
-
-    return texts(data)
-
-
-def _characters(data: Data) -> Recipe:
-    from lamina.train.recipe_text import generator
-
-    return generator(data)
-
-
-def _series(data: Data) -> Recipe:
-    from lamina.train.recipe_series import series
-
-    return series(data)
-
-
-def _sounds(data: Data) -> Recipe:
-    from lamina.train.recipe_sound import sounds
-
-    return sounds(data)
-
-
-def _videos(data: Data) -> Recipe:
-    from lamina.train.recipe_video import videos
-
-    return videos(data)
-
-
 _RECIPES: dict[str, Callable[[Data], Recipe]] = {  # by the kind of data; the others are vectors
     "image": _pictures,
-    "series": _series,
-    "sound": _sounds,
-    "video": _videos,
-    "text": _texts,
-    "characters": _characters,
+    "series": recipe_series.series,
+    "sound": sounds,
+    "video": videos,
+    "text": texts,
+    "characters": generator,
 }

@@ -23,7 +23,8 @@ from lamina.optim import AdamW, OneCycle
 from lamina.optim.groups import Groups
 from lamina.run import Run
 from lamina.train import fit
-from lamina.train.recipes import Recipe, choose
+from lamina.train.recipe import Recipe
+from lamina.train.recipes import choose
 from lamina.transfer.descriptors import Describer
 from lamina.transfer.encoders import body_of
 
