@@ -58,6 +58,12 @@ def test_a_network_needs_jax_and_nothing_heavier() -> None:
     assert loaded.isdisjoint(HEAVY)
 
 
+def test_training_loads_no_library_of_other_kinds_of_data() -> None:
+    loaded = modules_loaded_by("import lamina; lamina.fit; import lamina.train.recipes")
+    assert "optax" in loaded
+    assert loaded.isdisjoint(HEAVY - {"optax"})
+
+
 def test_help_does_not_wait_for_jax() -> None:
     loaded = modules_loaded_by(
         "import lamina.cli\nsys.argv = ['lamina', '--help']\ntry:\n    lamina.cli.main()\nexcept SystemExit:\n    pass"

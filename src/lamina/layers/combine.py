@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Literal, Self, TypeAlias
+from typing import Any, Literal, Self, TypeAlias, get_args
 
 import jax
 import jax.numpy as jnp
@@ -29,7 +29,7 @@ from lamina.layers.sequential import Chain, named_parts
 __all__ = ["Auxiliary", "Merge", "MergeMode", "Parallel", "Residual", "TimeDistributed"]
 
 MergeMode: TypeAlias = Literal["concat", "add", "subtract", "multiply", "mean", "max"]
-_MERGES = ("concat", "add", "subtract", "multiply", "mean", "max")
+_MERGES: tuple[str, ...] = get_args(MergeMode)
 
 
 @dataclass(frozen=True, repr=False)

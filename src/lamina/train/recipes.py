@@ -25,12 +25,7 @@ from lamina.layers import (
 from lamina.layers.base import as_layer
 from lamina.losses import SoftmaxCrossEntropy
 from lamina.optim import AdamW, OneCycle
-from lamina.train import recipe_series
 from lamina.train.recipe import Recipe
-from lamina.train.recipe_autoencoder import autoencoder
-from lamina.train.recipe_sound import sounds
-from lamina.train.recipe_text import generator, texts
-from lamina.train.recipe_video import videos
 
 __all__ = ["ARCHITECTURES", "choose", "recipe_for"]
 
@@ -42,12 +37,38 @@ _EXAMPLES_SEEN = 700_000  # an epoch's worth of examples times the number of epo
 
 def choose(data: Data) -> Recipe:
     """Network and recipe for the data's kind, size and task."""
+    # Each is imported where it is chosen: with what they need of pictures, texts and sounds, all together would add a
+    # fifth of a second to every start.
     if data.target.answer == "input":
+        from lamina.train.recipe_autoencoder import autoencoder
+
         return autoencoder(data)
     kind = data.preprocessing.kind
-    if kind == "array" and is_series(data):
-        kind = "series"
-    return _RECIPES.get(kind, _vectors)(data)
+    match "series" if kind == "array" and is_series(data) else kind:
+        case "image":
+            return _pictures(data)
+        case "series":
+            from lamina.train.recipe_series import series
+
+            return series(data)
+        case "sound":
+            from lamina.train.recipe_sound import sounds
+
+            return sounds(data)
+        case "video":
+            from lamina.train.recipe_video import videos
+
+            return videos(data)
+        case "text":
+            from lamina.train.recipe_text import texts
+
+            return texts(data)
+        case "characters":
+            from lamina.train.recipe_text import generator
+
+            return generator(data)
+        case _:
+            return _vectors(data)
 
 
 def recipe_for(network: Layer | Recipe | str, data: Data) -> Recipe:
@@ -71,7 +92,9 @@ def convnet(data: Data) -> Layer:
     Source: Simonyan & Zisserman 2015, arXiv:1409.1556 (the shape); Ioffe & Szegedy 2015, arXiv:1502.03167 (BatchNorm).
     """
     if is_series(data):
-        return recipe_series.convnet(data)
+        from lamina.train.recipe_series import convnet as over_time
+
+        return over_time(data)
     height, width, _ = _shape(data)
     side = min(height, width)
     layers: list[Layer] = []
@@ -188,13 +211,3 @@ def _vectors(data: Data) -> Recipe:
             f"{rows:,} training examples decide width, batch and epochs; a one-cycle learning rate.",
         ),
     )
-
-
-_RECIPES: dict[str, Callable[[Data], Recipe]] = {  # by the kind of data; the others are vectors
-    "image": _pictures,
-    "series": recipe_series.series,
-    "sound": sounds,
-    "video": videos,
-    "text": texts,
-    "characters": generator,
-}
