@@ -131,15 +131,27 @@ def test_auxiliary_heads_and_emitted_losses_are_added(digits: Data) -> None:
     assert np.abs(gradient["2"]["head"]["kernel"]).max() > 0
 
 
-def test_bfloat16_computes_in_it_and_keeps_float32(digits: Data) -> None:
+@pytest.mark.parametrize(
+    "body",
+    [
+        (lm.Dense(5),),
+        (lambda x: x.astype(jnp.int32), lm.Embedding(17, 2), lm.Flatten()),
+        (lambda x: x.astype(jnp.int32), lm.BagOfNGrams(17, 5)),
+    ],
+    ids=["floats", "embedding", "bag"],
+)
+def test_bfloat16_computes_in_it_and_keeps_float32(digits: Data, body: tuple[Any, ...]) -> None:
     seen: list[Any] = []
 
     def look(x: jax.Array) -> jax.Array:
         seen.append(x.dtype)
         return x
 
-    made = program(lm.Sequential(lm.Flatten(), lm.Dense(5), look, lm.Dense(10)), digits, precision="bf16")
-    done = step(made, started(made, digits), digits)
+    made = program(lm.Sequential(lm.Flatten(), *body, look, lm.Dense(10)), digits, precision="bf16")
+    start = started(made, digits)
+    done = step(made, start, digits)
+    assert seen[-1] == jnp.bfloat16
+    made.predict(start.params, start.state, batch(digits)[0])
     assert seen[-1] == jnp.bfloat16
     assert {leaf.dtype for leaf in jax.tree.leaves((done.params, done.sums.loss))} == {np.dtype(np.float32)}
 

@@ -129,6 +129,8 @@ class Context:
         frozen_statistics: BatchNorm uses its running statistics in training too, and keeps them.
         remat: chains compute their activations again in the backward pass instead of keeping them.
         memory: what recurrent layers begin with and where they leave their carry; None where nobody asks for it.
+        dtype: what layers that read whole numbers give their vectors in; None: in float32. Layers that read floating
+            point numbers compute in the dtype of these.
     """
 
     train: bool = False
@@ -139,6 +141,7 @@ class Context:
     frozen_statistics: bool = False
     remat: bool = False
     memory: Memory | None = None
+    dtype: str | None = None
 
     def child(self, name: str, then: Then | None = None) -> Context:
         """The context of the part called ``name``."""

@@ -29,8 +29,9 @@ class Embedding(Layer):
         features: length of each vector.
         table_init: initial values of the table ``(vocabulary, features)``.
 
-    Shapes: whole numbers ``(batch, ...)`` → ``(batch, ..., features)`` in the table's dtype. Initialise it with a
-    spec, since a bare shape means float32: ``net.init(key, jax.ShapeDtypeStruct((length,), "int32"))``.
+    Shapes: whole numbers ``(batch, ...)`` → ``(batch, ..., features)`` in the dtype of the table, or of the context.
+    Initialise it with a spec, since a bare shape means float32:
+    ``net.init(key, jax.ShapeDtypeStruct((length,), "int32"))``.
 
     Raises:
         ShapeError: for inputs that are not whole numbers.
@@ -59,7 +60,8 @@ class Embedding(Layer):
             x = x.astype(jnp.int32)
         # jnp.take lets negative indices count from the end.
         rows = jnp.where(x < 0, self.vocabulary, x)
-        return jnp.take(params["table"], rows, axis=0, mode="fill", fill_value=jnp.nan), state
+        vectors = jnp.take(params["table"], rows, axis=0, mode="fill", fill_value=jnp.nan)
+        return vectors.astype(ctx.dtype or vectors.dtype), state
 
 
 def _check_integer(dtype: jnp.dtype) -> None:

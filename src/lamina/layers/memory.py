@@ -84,21 +84,21 @@ def advance(
     return y, new_state, held.after
 
 
-def start(network: Layer, params: Params, state: State, x: Any, *, train: bool = False) -> Carries:
+def start(network: Layer, params: Params, state: State, x: Any, ctx: Context | None = None) -> Carries:
     """The memory before the first piece: zeros, as `jax.lax.scan` wants them to begin with.
 
     Args:
         network, params, state: as for `run`.
         x: a batch of pieces, or its shapes and dtypes.
-        train: whether it is for training; auxiliary heads remember then too.
+        ctx: what the network will be applied with, where that is training (auxiliary heads remember then too) or
+            another dtype.
 
     Returns:
         The memory; ``{}`` where the network has no recurrent layer.
     """
 
     def remembered(params: Params, state: State, x: Any) -> Carries:
-        key = jax.random.key(0) if train else None
-        return advance(network, params, state, x, train=train, key=key)[2]
+        return advance(network, params, state, x, ctx=ctx)[2]
 
     shapes = jax.eval_shape(remembered, params, state, x)
     zeros: Carries = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)

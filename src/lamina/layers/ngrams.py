@@ -102,7 +102,8 @@ class BagOfNGrams(Layer):
             # What lies past the end is left out, and not multiplied by 0: it may be any code.
             vectors = jnp.where(inside[..., None], vectors, 0.0)
             total = total + jnp.einsum("bsf,bs->bf", vectors, weight)
-        return total / jnp.sqrt(jnp.maximum(count, 1.0))[:, None], state
+        means = total / jnp.sqrt(jnp.maximum(count, 1.0))[:, None]
+        return means.astype(ctx.dtype or means.dtype), state
 
 
 def _check(x: Any, rank: int) -> None:

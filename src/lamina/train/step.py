@@ -106,7 +106,8 @@ class Program:
         batch = jax.tree.map(
             lambda leaf: jax.ShapeDtypeStruct((self.streams, *leaf.shape), leaf.dtype), self.preprocessing.input_spec()
         )
-        return memory.start(self.network, params, state, jax.eval_shape(self._cast, batch), train=True)
+        ctx = Context(train=True, root_key=jax.random.key(0), dtype=self.dtype)
+        return memory.start(self.network, params, state, jax.eval_shape(self._cast, batch), ctx)
 
     @staticmethod
     def forget(carry: Carry) -> Carry:
@@ -138,7 +139,14 @@ class Program:
     ) -> tuple[jax.Array, tuple[State, jax.Array, Carries]]:
         """The loss of a batch in training, with the new state, the score and the new memory."""
         tape = tape or Tape()
-        ctx = Context(train=True, root_key=key, tape=tape, frozen_statistics=self.freeze_statistics, remat=self.remat)
+        ctx = Context(
+            train=True,
+            root_key=key,
+            tape=tape,
+            frozen_statistics=self.freeze_statistics,
+            remat=self.remat,
+            dtype=self.dtype,
+        )
         x = self._prepared(x, key)
         if self.target.answer == "input":
             y = x
@@ -248,14 +256,15 @@ class Program:
 
     def predict(self, params: Params, state: State, x: Any) -> jax.Array:
         """Outputs in evaluation, float32; of what comes next the scores of pieces (see `heads.next_scores`)."""
-        outputs, _ = self.network.apply(params, state, self.inputs(x, None))
+        outputs, _ = self.network.apply(params, state, self.inputs(x, None), Context(dtype=self.dtype))
         if self.target.answer == "next":
             return heads.next_scores(outputs, x)
         return jnp.asarray(outputs, jnp.float32)
 
     def advance(self, params: Params, state: State, carried: Carries | None, x: Any) -> tuple[jax.Array, Carries]:
         """`predict` for a batch that goes on where the memory left off, and the memory for the next."""
-        outputs, carried = memory.run(self.network, params, state, self.inputs(x, None), carried)
+        ctx = Context(dtype=self.dtype)
+        outputs, _, carried = memory.advance(self.network, params, state, self.inputs(x, None), carried, ctx=ctx)
         if self.target.answer == "next":
             return heads.next_scores(outputs, x), carried
         return jnp.asarray(outputs, jnp.float32), carried
