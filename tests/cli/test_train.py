@@ -106,6 +106,18 @@ def test_options_reach_the_run(lamina: Command, desk: Path) -> None:
     assert preprocessing.mean == (0.0,)  # type: ignore[attr-defined]
 
 
+@pytest.mark.usefixtures("real_report")
+def test_refit_trains_again_with_the_validation_part(lamina: Command, desk: Path) -> None:
+    done = lamina("train", "values.npz", *ONE, "--refit", "--json")
+    assert done.code == 0, done.err
+    told = json.loads(done.out)
+    examples = told["examples"]
+    assert told["refitted"] == examples["train"] + examples["validation"]
+    assert f"refit    trained again on {told['refitted']} examples, the validation part among them" in done.err
+    assert "The model was then trained again from the beginning" in Path(told["report"]).read_text()
+    assert lm.load(told["model"]).card["refitted"] == told["refitted"]
+
+
 def test_a_time_limit_ends_the_run(lamina: Command, desk: Path) -> None:
     done = lamina("train", "values.npz", "--arch", "linear", "--epochs", "1000000", "--time", "3s", "--json")
     assert done.code == 0

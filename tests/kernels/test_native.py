@@ -218,15 +218,26 @@ def start_and_stay():
 def test_the_kernels_can_be_turned_off() -> None:
     program = """
 text = step.lower(*operands()).as_text()
-say(reason=native.native().reason, calls=text.count("lamina_"), loss=float(step(*operands())[0]))
+say(
+    reason=native.native().reason,
+    calls=text.count("lamina_"),
+    loss=float(step(*operands())[0]),
+    fast=native.fast_bfloat16(),
+)
 """
     off = process(program, LAMINA_KERNELS="off")
     assert off["reason"] == "XLA's own kernels: LAMINA_KERNELS is off."
-    assert off["calls"] == 0
+    assert (off["calls"], off["fast"]) == (0, False)
     on = process(program)
     np.testing.assert_allclose(on["loss"], off["loss"], rtol=1e-5)
     if native.native().library is not None:
         assert on["calls"] > 0
+
+
+@ours
+def test_bfloat16_is_fast_where_the_cpu_has_instructions_for_it() -> None:
+    flags = next(line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("flags")).split()
+    assert native.fast_bfloat16() == ("avx512_bf16" in flags)
 
 
 # --- JAX ---------------------------------------------------------------------------------------------------------

@@ -27,6 +27,7 @@ from lamina.losses import L2, Hinge, MaxNorm
 from lamina.optim import SGD, Adam, CosineDecay
 from lamina.run import Run
 from lamina.train import Callback, feed
+from lamina.train.recipe import Recipe
 
 Fit = Callable[..., Run]
 
@@ -129,6 +130,11 @@ class TestLearning:
         assert {array.dtype for array in weights(half).values()} == {np.dtype(np.float32)}
         assert half.history[-1]["val_loss"] == pytest.approx(single.history[-1]["val_loss"], rel=0.3)
         assert not same(half, single)
+
+    def test_the_recipes_precision_is_taken_unless_another_is_named(self, fit: Fit, digits: Data) -> None:
+        recipe = Recipe(MLP, precision="bf16")
+        assert fit(recipe, digits, epochs=1).config["precision"] == "bf16"
+        assert same(fit(recipe, digits, epochs=1, precision="f32"), fit(MLP, digits, epochs=1))
 
     def test_any_optax_transformation_trains(self, fit: Fit, blobs: Data) -> None:
         run = fit(SMALL, blobs, epochs=5, optimizer=optax.adabelief(0.05))

@@ -1,22 +1,19 @@
-"""What `lamina train` says: what was found, what was chosen and why, how good the result is."""
+"""What `lamina train` says before it trains: what was found, what was chosen and why."""
 
 from __future__ import annotations
 
 import dataclasses
-import shlex
 from typing import TYPE_CHECKING, Any
 
-from lamina.cli.evaluate import interval
-from lamina.cli.terminal import Reporter, aligned, clean, metric_number, styled
+from lamina.cli.terminal import Reporter, aligned, clean
 
 if TYPE_CHECKING:
     from lamina.data import Data
     from lamina.layers import Layer
     from lamina.optim import Optimizer
-    from lamina.run import Run
     from lamina.train.recipe import Recipe
 
-__all__ = ["describe_data", "describe_network", "describe_results"]
+__all__ = ["describe_data", "describe_network"]
 
 _SHOWN = 12
 _KINDS = {
@@ -96,6 +93,8 @@ def describe_network(
         parts.append("learning rates " + ", ".join(f"{rate:g}" for rate in settings["learning_rates"]))
     if settings["loss"]:
         parts.append(settings["loss"])
+    if settings["precision"] == "bf16":
+        parts.append("in bfloat16")
     if settings["patience"]:
         parts.append(f"patience {settings['patience']}")
     reporter.field("training", ", ".join(parts))
@@ -106,72 +105,3 @@ def _short(optimizer: Optimizer) -> str:
     """An optimiser without its groups, of which there may be many."""
     text = repr(dataclasses.replace(optimizer, groups=()))
     return f"{text}, {len(optimizer.groups)} groups of rates" if optimizer.groups else text
-
-
-def describe_results(reporter: Reporter, run: Run) -> None:
-    """How good it is, where it lies, what to type next."""
-    assert run.folder is not None
-    reporter.say()
-    if run.status == "interrupted":
-        which = f"of epoch {run.best_epoch}" if run.best_epoch else "as far as it had come"
-        reporter.warn(f"The training was interrupted: the model has the weights {which}, and was not measured.")
-    elif run.status != "finished":
-        reporter.say(f"The training ended after {len(run.history)} epochs: {run.status}.")
-    if run.history and run.history[-1].get("rates"):
-        _describe_rates(reporter, run)
-    if run.validation or run.test:
-        _describe_metrics(reporter, run)
-    if run.test and run.model.target.task == "forecast":
-        _describe_baselines(reporter, run)
-    which = f"epoch {run.best_epoch}, " if run.history else ""
-    reporter.field("model", f"{run.folder / 'model.lamina'}  ({which}{run.seconds:.1f} s in all)")
-    if (run.folder / "report.html").exists():
-        reporter.field("report", str(run.folder / "report.html"))
-    if run.model.target.answer == "next":
-        reporter.field("next", f"lamina sample {shlex.quote(str(run.folder))} --prompt TEXT")
-        return
-    reporter.field("next", f"lamina predict {shlex.quote(str(run.folder / 'model.lamina'))} FILE")
-
-
-def _describe_metrics(reporter: Reporter, run: Run) -> None:
-    parts = {part: metrics for part, metrics in (("validation", run.validation), ("test", run.test)) if metrics}
-    head = [""] + [cell for part in parts for cell in (part, "95 % interval")]
-    rows = [head]
-    for name in next(iter(parts.values())):
-        row = [name]
-        for metrics in parts.values():
-            value, low, high = metrics[name]
-            row += [metric_number(value), interval(low, high)]
-        rows.append(row)
-    first, *rest = aligned(rows, right=range(1, len(head), 2))
-    reporter.say(styled(first))
-    for line in [*rest, ""]:
-        reporter.say(line)
-
-
-def _describe_baselines(reporter: Reporter, run: Run) -> None:
-    """The mean absolute errors of the network and of what it has to be better than."""
-    rows = [["mean absolute error", "validation", "test"]]
-    rows.append(["this network", *(metric_number(part["mae"][0]) for part in (run.validation, run.test))])
-    rows += [
-        [row["baseline"], metric_number(row["validation"]), metric_number(row["test"])]
-        for row in run.data.card.facts["baselines"]
-    ]
-    first, *rest = aligned(rows, right=(1, 2))
-    reporter.say(styled(first))
-    for line in [*rest, ""]:
-        reporter.say(line)
-
-
-def _describe_rates(reporter: Reporter, run: Run) -> None:
-    """The learning rates that were trained side by side, each with its best epoch."""
-    key = next(name for name in run.history[-1] if name.startswith("val_") and name != "val_loss")
-    rows = [["learning rate", f"best {key}", "epoch", "last loss"]]
-    for place, entry in enumerate(run.history[-1]["rates"]):
-        scored = [(row["rates"][place][key], row["epoch"]) for row in run.history]
-        score, epoch = max(((score, -epoch) for score, epoch in scored if score is not None), default=(None, 0))
-        rows.append([f"{entry['learning_rate']:g}", metric_number(score), str(-epoch), metric_number(entry["loss"])])
-    first, *rest = aligned(rows, right=(0, 1, 2, 3))
-    reporter.say(styled(first))
-    for line in [*rest, ""]:
-        reporter.say(line)

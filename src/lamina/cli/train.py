@@ -10,15 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lamina.cli import options
-from lamina.cli.card import describe_data, describe_network, describe_results
+from lamina.cli.card import describe_data, describe_network
 from lamina.cli.folders import check_folder, run_folder
-from lamina.cli.terminal import Reporter, clean, emit_json
+from lamina.cli.terminal import Reporter, clean
 from lamina.errors import ConfigError
 
 if TYPE_CHECKING:
-    from lamina.data import Data
     from lamina.layers import Layer
-    from lamina.run import Run
     from lamina.train.recipe import Recipe
 
 __all__ = ["train"]
@@ -205,9 +203,18 @@ def train(
             rich_help_panel=_TRAINING,
         ),
     ] = None,
+    refit: Annotated[
+        bool,
+        typer.Option(
+            "--refit",
+            help="Then train again on training and validation part together, for as many epochs as were best.",
+            rich_help_panel=_TRAINING,
+        ),
+    ] = False,
     precision: Annotated[
-        str, typer.Option("--precision", metavar="f32|bf16", help="Of the computation.", rich_help_panel=_TRAINING)
-    ] = "f32",
+        str | None,
+        typer.Option("--precision", metavar="f32|bf16", help="Of the computation.", rich_help_panel=_TRAINING),
+    ] = None,
     remat: Annotated[
         bool,
         typer.Option(
@@ -270,7 +277,8 @@ def train(
     options.one_of("--task", task, _TASKS)
     options.one_of("--scale", scale, _SCALES)
     options.one_of("--tokens", tokens, _TOKENS)
-    options.one_of("--precision", precision, ("f32", "bf16"))
+    if precision is not None:
+        options.one_of("--precision", precision, ("f32", "bf16"))
     seconds = None if time is None else options.parse_time(time)
     pixels = None if size is None else options.parse_size(size)
     batch = None if batch_size is None else options.parse_batch_size(batch_size)
@@ -279,7 +287,7 @@ def train(
         raise ConfigError("--force replaces a run and --resume goes on with it.", "Give one of them.")
     steps = {"--epochs": epochs, "--time": time, "--batch-size": batch_size, "--lr": lr, "--optimizer": optimizer}
     steps |= {"--schedule": schedule, "--loss": loss, "--patience": patience, "--resume": resume or None}
-    steps |= {"--remat": remat or None}
+    steps |= {"--remat": remat or None, "--refit": refit or None}
     _check_transfer(start, head, layer, {"--scale": None if scale == "auto" else scale}, steps)
     _check_autoencoder(task, code, start, head)
     if head is not None:
@@ -290,6 +298,7 @@ def train(
     from lamina import losses, optim
     from lamina.cli.network import choose_autoencoder, open_network
     from lamina.cli.pretrained import few_photographs, open_pretrained
+    from lamina.cli.results import describe_results
     from lamina.data import load
     from lamina.data.sources import identify
     from lamina.train import find_learning_rate, fit
@@ -333,7 +342,7 @@ def train(
             with run_folder(out, source, resume=False) as folder:
                 run = fit_head(model, data, head, layer=layer, out=folder, **kept)
             reporter.field("head", f"{head}, {run.config['chosen']} by the validation part")
-            _tell(reporter, run, data, as_json)
+            describe_results(reporter, run, as_json=as_json)
             return
         network = recipe = tuning_recipe(model, data, seed=seed, origin=origin)
     rate = rates[0] if len(rates) == 1 else None
@@ -345,6 +354,7 @@ def train(
         "epochs": epochs if epochs is not None else recipe.epochs,
         "batch_size": batch if batch is not None else recipe.batch_size,
         "patience": patience if patience is not None else recipe.patience,
+        "precision": precision if precision is not None else recipe.precision,
         "augmentation": None if task == "autoencode" else "auto",
     }
     found = None
@@ -362,9 +372,9 @@ def train(
             data,
             **settings,
             seed=seed,
-            precision=precision,  # type: ignore[arg-type]
             remat=remat,
             time_limit=seconds,
+            refit=refit,
             out=folder,
             force=force,
             resume=resume,
@@ -373,7 +383,7 @@ def train(
         )
     if found is not None and run.folder is not None:
         found.plot(run.folder / "learning_rate.svg")
-    _tell(reporter, run, data, as_json)
+    describe_results(reporter, run, as_json=as_json)
 
 
 def _check_transfer(
@@ -399,35 +409,3 @@ def _check_autoencoder(task: str, code: int | None, start: str | None, head: str
             "--task autoencode trains a network from the beginning, without --from and --head.",
             "An auto-encoder's body goes on to learn classes: lamina train DATA --from autoencoder.lamina.",
         )
-
-
-def _tell(reporter: Reporter, run: Run, data: Data, as_json: bool) -> None:
-    describe_results(reporter, run)
-    if as_json:
-        emit_json(_as_json(run, data, reporter.warnings))
-
-
-def _as_json(run: Run, data: Data, warnings: list[str]) -> dict[str, Any]:
-    assert run.folder is not None
-    report = run.folder / "report.html"
-    measured = {"validation": run.validation, "test": run.test}
-    return {
-        "run": str(run.folder),
-        "model": str(run.folder / "model.lamina"),
-        "report": str(report) if report.exists() else None,
-        "task": data.target.task,
-        "classes": list(data.target.names) if data.target.answer in ("class", "labels", "input") else [],
-        "status": run.status,
-        "epochs": len(run.history),
-        "best_epoch": run.best_epoch,
-        "seconds": round(run.seconds, 3),
-        **{part: {name: found.value for name, found in metrics.items()} for part, metrics in measured.items()},
-        "intervals": {
-            part: {name: [found.low, found.high] for name, found in metrics.items()}
-            for part, metrics in measured.items()
-        },
-        "examples": {part: described["examples"] for part, described in data.card.splits.items()},
-        **({"baselines": data.card.facts["baselines"]} if data.target.task == "forecast" else {}),
-        "skipped": len(data.card.skipped),
-        "warnings": warnings,
-    }

@@ -26,7 +26,7 @@ __all__ = [
 UNKNOWN = "\N{REPLACEMENT CHARACTER}"  # stands for every character that has no code of its own
 
 _STEPS = 64  # characters of a training example; what recurrent layers remember is carried from one to the next
-_PARTS = (0.8, 0.9)  # where validation and test begin
+_CUTS = (0.1, 0.9)  # where the training part begins and ends
 _LEAST = 1_000  # characters of a text to learn from
 _RARE = 3  # occurrences in the training part; rarer characters share one code
 _MOST = 5_000  # characters with a code of their own
@@ -126,7 +126,9 @@ class CharacterPreprocessing(Preprocessing):
 def load_characters(
     source: str | os.PathLike[str], *, task: str = "auto", preprocessing: Any = None, steps: int = _STEPS
 ) -> Data:
-    """Data from one text file, cut by place: 80 % to learn from, then 10 % for validation, and the last 10 % as test.
+    """Data from one text file, cut by place: the first 10 % for validation, the last 10 % as test.
+
+    What lies between is learned from: it borders on the test part, which goes on from it as what the model writes will.
 
     Args:
         source: path of a UTF-8 file.
@@ -149,27 +151,25 @@ def load_characters(
             f"{source} has {len(text):,} characters; at least {_LEAST:,} are needed." if text.strip()
             else f"{source} is empty."
         )  # fmt: skip
-    borders = [0, *(round(share * len(text)) for share in _PARTS), len(text)]
-    parts = {
-        name: text[start:end]
-        for name, start, end in zip(("train", "validation", "test"), borders[:-1], borders[1:], strict=True)
-    }
+    first, last = (round(share * len(text)) for share in _CUTS)
+    places = {"train": (first, last), "validation": (0, first), "test": (last, len(text))}
+    parts = {name: text[start:end] for name, (start, end) in places.items()}
     if preprocessing is None:
         steps = min(steps, len(parts["validation"]) // 8)
         preprocessing = CharacterPreprocessing(fit_characters(parts["train"]), steps)
     splits: dict[str, ArraySplit] = {}
-    for (name, part), start in zip(parts.items(), borders, strict=False):
-        splits[name] = _split(preprocessing, part, start)
+    for name, part in parts.items():
+        splits[name] = _split(preprocessing, part, places[name][0])
     card = DataCard(os.fspath(source), "characters")
     card.split_rule = (
-        "The text is cut by place: the first 80 % to learn from, 10 % for validation, the last 10 % as the test part."
+        "The text is cut by place: the first 10 % for validation, 80 % to learn from, the last 10 % as the test part."
     )
     card.splits = {name: {"examples": len(split), "characters": len(parts[name])} for name, split in splits.items()}
     card.facts = _facts(preprocessing, parts)
     unknown = preprocessing.unknown(parts["validation"] + parts["test"])
     if unknown:
         card.warnings.append(
-            f"{_plural(len(unknown), 'character')} of the later parts hardly occur in the training part, and count as "
+            f"{_plural(len(unknown), 'character')} of the other parts hardly occur in the training part, and count as "
             f"unknown: {listed(unknown)}."
         )
     target = SymbolTarget(preprocessing.characters)

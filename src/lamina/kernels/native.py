@@ -17,7 +17,7 @@ from typing import Any
 import jax
 import numpy as np
 
-__all__ = ["TYPES", "Native", "Plan", "call", "native", "packed_bytes", "plan", "threads"]
+__all__ = ["TYPES", "Native", "Plan", "call", "fast_bfloat16", "native", "packed_bytes", "plan", "threads"]
 
 # The types that there are kernels for, by the library's numbers.
 TYPES = {"float32": 0, "bfloat16": 1}
@@ -35,7 +35,7 @@ _TARGETS = (
     "lamina_batch_norm_forward",
     "lamina_batch_norm_backward",
 )
-_AVX2 = 0x7  # of oneDNN's numbers for instruction sets, a mask
+_AVX2, _AVX512_BF16 = 0x7, 0xE7  # of oneDNN's numbers for instruction sets, masks
 
 
 @dataclass(frozen=True)
@@ -80,6 +80,12 @@ def native() -> Native:
 def threads() -> int:
     """Processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def fast_bfloat16() -> bool:
+    """Whether the kernels run on this CPU and multiply bfloat16 faster than float32, by instructions made for it."""
+    library = native().library if jax.default_backend() == "cpu" else None
+    return library is not None and library.lamina_isa() & _AVX512_BF16 == _AVX512_BF16
 
 
 @functools.lru_cache(4096)
@@ -186,6 +192,6 @@ def _files(distribution: str) -> list[importlib.metadata.PackagePath]:
 
 
 def _isa(library: ctypes.CDLL) -> str:
-    names = ((0xFEF, "AMX-BF16"), (0xE7, "AVX-512-BF16"), (0x27, "AVX-512"), (_AVX2, "AVX2"))
+    names = ((0xFEF, "AMX-BF16"), (_AVX512_BF16, "AVX-512-BF16"), (0x27, "AVX-512"), (_AVX2, "AVX2"))
     found = library.lamina_isa()
     return next(name for mask, name in names if found & mask == mask)

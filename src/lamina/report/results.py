@@ -53,7 +53,7 @@ def headline(run: Run) -> Markup:
     else:
         cards.append(_card("Epochs", f"{len(run.history)}{of}", best))
     cards.append(_card("Time", duration(run.seconds), run.status))
-    cards.append(_card("Training examples", count(len(run.data.train)), _kinds(run)))
+    cards.append(_card("Training examples", count(run.refitted or len(run.data.train)), _kinds(run)))
     return tag("div", *cards, class_="cards")
 
 
@@ -135,8 +135,16 @@ def curves(run: Run) -> Markup:
     won, rows = _winner(run)
     last = rows[-1]
     said = f"After {len(rows)} {'epoch' if len(rows) == 1 else 'epochs'}: training loss {_short(last.get('loss'))}, "
-    said += f"validation loss {_short(last.get('val_loss'))}. The model has the weights of epoch {run.best_epoch}"
-    said += "." if won is None else f" of learning rate {won:g}, whose curves these are."
+    said += f"validation loss {_short(last.get('val_loss'))}. "
+    which = f"epoch {run.best_epoch}" + ("" if won is None else f" of learning rate {won:g}, whose curves these are")
+    if run.refitted:
+        said += (
+            f"The best was {which}. The model was then trained again from the beginning for as many epochs, on "
+            f"{count(run.refitted)} examples: training and validation split together. The validation scores are those "
+            "of the first training, which had not seen the validation split."
+        )
+    else:
+        said += f"The model has the weights of {which}."
     figures = [
         inline(plots.loss_curve(rows), "loss", f"Training and validation loss by epoch. {said}"),
         inline(plots.metric_curve(rows, name), "metric", f"{metric_label(name)} by epoch."),

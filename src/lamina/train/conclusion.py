@@ -28,6 +28,7 @@ def conclude(
     status: str,
     history: list[dict[str, Any]],
     best_epoch: int,
+    refitted: int = 0,
     seconds: Callable[[], float],
     config: dict[str, Any],
     folder: Path | None,
@@ -36,7 +37,7 @@ def conclude(
 
     Args:
         measure: the model's raw outputs for a split.
-        status, history, best_epoch, config: as in `Run`.
+        status, history, best_epoch, refitted, config: as in `Run`.
         seconds: spent so far.
         folder: the run folder, which exists, or None.
 
@@ -64,6 +65,8 @@ def conclude(
     }
     if config["from"]:
         card["from"] = config["from"]
+    if refitted:
+        card["refitted"] = refitted
     run = Run(
         model=replace(model, card=card),
         status=status,
@@ -71,6 +74,7 @@ def conclude(
         validation=measured["validation"],
         test=measured["test"],
         best_epoch=best_epoch,
+        refitted=refitted,
         seconds=seconds(),
         config=config,
         folder=folder,

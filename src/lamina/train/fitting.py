@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ from lamina import cache, heads, losses, optim
 from lamina.config import Config, to_json
 from lamina.data import load
 from lamina.data.augment import Augmentation
-from lamina.data.base import Data
+from lamina.data.base import Data, Split
 from lamina.errors import BadInputError, ConfigError, TrainingError
 from lamina.layers import Layer, Pretrained
 from lamina.layers.base import Params, State
@@ -33,6 +34,7 @@ from lamina.train.loop import Plan, Training
 from lamina.train.progress import progress_for
 from lamina.train.recipe import Recipe
 from lamina.train.recipes import choose, recipe_for
+from lamina.train.refit import first_share, train_again
 from lamina.train.step import Program
 
 __all__ = ["fit", "prepare"]
@@ -50,7 +52,7 @@ def fit(
     epochs: int | None = None,
     batch_size: int | Literal["full"] | None = None,
     seed: int = 0,
-    precision: Literal["f32", "bf16"] = "f32",
+    precision: Literal["f32", "bf16"] | None = None,
     remat: bool = False,
     augmentation: Augmentation | Literal["auto"] | None = None,
     penalties: Sequence[Penalty] = (),
@@ -58,6 +60,7 @@ def fit(
     patience: int | None = None,
     freeze_statistics: bool | None = None,
     time_limit: float | None = None,
+    refit: bool = False,
     callbacks: Sequence[Callback] = (),
     out: str | PathLike[str] | None = None,
     force: bool = False,
@@ -82,7 +85,8 @@ def fit(
         epochs: at most; default: the recipe's, or 10.
         batch_size: examples a step, or "full"; default: the recipe's, or 32.
         seed: fixes initialisation, shuffling, dropout and augmentation.
-        precision: "f32", or "bf16" to compute in bfloat16 with float32 weights, statistics and losses.
+        precision: "f32", or "bf16" to compute in bfloat16 with float32 weights, statistics and losses. Default: the
+            recipe's, or "f32".
         remat: keep only what enters each block (a residual block, a set of branches, layers up to a pooling) for the
             backward pass and compute the activations inside it again: less memory, more time.
         augmentation: applied to the training batches inside the compiled step; "auto": what suits the data. Default:
@@ -93,7 +97,11 @@ def fit(
         freeze_statistics: BatchNorm layers use their running statistics in training too, and keep them: for networks
             that begin with trained weights. Default: the recipe's, or False.
         time_limit: seconds after which to stop, compilation included; schedules are fitted to it.
-        callbacks: hooks into the run.
+        refit: once validation has chosen the number of epochs (and the learning rate), train again from the beginning
+            for as many, on the training and the validation split together. The model has those weights; its validation
+            scores stay those of the first training, which had not seen that split. Twice the time (under a time limit
+            the first training takes half of it).
+        callbacks: hooks into the run, its first training where there are two.
         out: folder of the run's record (config, metrics, checkpoints, model); default: none is kept.
         force: replace an earlier run in ``out``.
         resume: go on from the last checkpoint in ``out``.
@@ -106,7 +114,7 @@ def fit(
             full.
     """
     cache.enable()
-    _check_options(precision, seed, time_limit, patience)
+    _check_options(precision or "f32", seed, time_limit, patience)
     seed = int(seed)
     if resume and out is None:
         raise ConfigError("resume goes on with the run in out; there is no out.", "Name its folder: out=...")
@@ -114,7 +122,7 @@ def fit(
     if not isinstance(data, Data):
         data = load(data, seed=seed)
     recipe = recipe_for(network, data)
-    net = recipe.network
+    net, precision = recipe.network, precision or recipe.precision
     if folder is not None:
         to_json(net)  # a network that cannot be saved is refused now, not after the training
     if augmentation == "auto":
@@ -145,26 +153,18 @@ def fit(
         else _positive("batch_size", batch_size if batch_size is not None else recipe.batch_size),
         seed=seed,
         patience=patience if patience is not None else recipe.patience,
-        time_limit=time_limit,
+        time_limit=time_limit * first_share(data) if time_limit is not None and refit else time_limit,
         rates=tuple(_rate(rate) for rate in learning_rates),
         keep="best" if patience is not None else recipe.keep,
     )
-    config = _describe(net, data, program, plan, precision, command, recipe)
+    config = _describe(net, data, program, plan, precision, command, recipe) | {"refit": refit}
     fingerprint = _fingerprint(config, data)
-    in_spec = data.preprocessing.input_spec()
-
-    def initial() -> tuple[Params, State]:
-        return net.init(jax.random.fold_in(jax.random.key(seed), 1), in_spec)
-
     hooks = [*progress_for(progress), *callbacks]
     record = Record(folder, config, force=force, resume=resume) if folder is not None else None
     if folder is not None and record is not None:
         hooks = [record, *hooks, Checkpoints(folder / "checkpoints", fingerprint)]
-    if holds_weights(net):  # they are handed in: compiled into a program they would be copied again and again
-        training = Training(program, data, plan, lambda *weights: weights, hooks, initial())
-    else:
-        training = Training(program, data, plan, initial, hooks)
-    training.compile()
+
+    training = _begin(net, hooks, program, data, plan)
     training.spent(recipe.seconds)
     if resume and folder is not None:
         restore(training, folder / "checkpoints", fingerprint)
@@ -175,20 +175,45 @@ def fit(
     except (OSError, BadInputError) as error:  # the latter where a file of the record cannot be written
         reason = error.message if isinstance(error, BadInputError) else f"{error.strerror or error}."
         raise TrainingError(f"The run failed: {reason}", "The last checkpoint is intact.") from error
-    best = training.best
+    chosen, again = training.best, None
+    if refit and training.status != "interrupted":
+        display = progress_for(progress, "Training again, on training and validation part together")
+        again = train_again(training, functools.partial(_begin, net, display))
+    best = chosen if again is None else again.best
     if isinstance(net, Pretrained):  # its first weights are of no more use
         net = net.as_data()
+
+    def measure(split: Split) -> np.ndarray:
+        of = chosen if split is data.validation else best
+        return training.scorer.outputs(split, of.params, of.state)
+
     return conclude(
         Model(net, best.params, best.state, data.preprocessing, data.target),
         data,
-        measure=lambda split: training.outputs(split, best.params, best.state),
+        measure=measure,
         status=training.status,
         history=training.chosen_history(),
-        best_epoch=best.epoch,
+        best_epoch=chosen.epoch,
+        refitted=0 if again is None else len(again.data.train),
         seconds=lambda: training.seconds,
         config=config,
         folder=folder,
     )
+
+
+def _begin(net: Layer, hooks: Sequence[Callback], program: Program, data: Data, plan: Plan) -> Training:
+    """A training with its first weights made and its program compiled."""
+    in_spec = data.preprocessing.input_spec()
+
+    def initial() -> tuple[Params, State]:
+        return net.init(jax.random.fold_in(jax.random.key(plan.seed), 1), in_spec)
+
+    if holds_weights(net):  # they are handed in: compiled into a program they would be copied again and again
+        training = Training(program, data, plan, lambda *weights: weights, hooks, initial())
+    else:
+        training = Training(program, data, plan, initial, hooks)
+    training.compile()
+    return training
 
 
 def prepare(

@@ -13,22 +13,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lamina import heads
-from lamina.data.base import Data, Split
-from lamina.data.continuing import continues, run_streams
+from lamina.data.base import Data
 from lamina.errors import ConfigError, TrainingError
 from lamina.layers.base import Params, State
-from lamina.metrics import higher_is_better, main_metric, standard
-from lamina.model import PIECES, run_batches
+from lamina.metrics import higher_is_better, main_metric
 from lamina.train.callbacks import Callback
 from lamina.train.feed import Block, Feed
 from lamina.train.interruption import interruptible
+from lamina.train.scoring import InterruptedPassError, Scorer
 from lamina.train.step import Carry, Program
 
 __all__ = ["Best", "Plan", "Training"]
 
 _CHUNK_SECONDS = 0.6
-_EVALUATION_BATCH = 256
 _CALMER = "Try a learning rate ten times smaller, clip_norm=1.0, or --scale standard."
 
 
@@ -44,6 +41,7 @@ class Plan:
         time_limit: seconds after which to stop; the schedule is stretched to end with it. None: none.
         rates: multiples of the optimiser's learning rate trained side by side; empty for one.
         keep: the weights of the "best" epoch by the validation score, or of the "last" one.
+        validated: whether every epoch is; where not, the last one's weights are kept.
     """
 
     epochs: int
@@ -53,6 +51,7 @@ class Plan:
     time_limit: float | None = None
     rates: tuple[float, ...] = ()
     keep: Literal["best", "last"] = "best"
+    validated: bool = True
 
 
 @dataclass
@@ -93,7 +92,6 @@ class Training:
         self.program, self.data, self.plan, self.callbacks = program, data, plan, tuple(callbacks)
         self.metric = main_metric(data.target.task)
         self._better = 1.0 if higher_is_better(self.metric) else -1.0
-        self._truth = heads.truth(data.target, data.preprocessing, data.validation)
         self.feed = Feed(data.train, plan.batch_size, plan.seed)
         if self.feed.streams:
             self.program = program = replace(program, streams=self.feed.streams)
@@ -111,9 +109,7 @@ class Training:
         self.compile_seconds = 0.0
         self._stop = ""
         self._chunk_steps = 1
-        self._predict = jax.jit(program.predict)
-        self._advance = jax.jit(program.advance)
-        self._loss = jax.jit(program.loss)  # one by one, its small operations take longer to compile
+        self.scorer = Scorer(program, data, lambda: self._stop == "interrupted" and self.status == "running")
 
     # What callbacks may ask and do.
 
@@ -221,11 +217,38 @@ class Training:
         sums = jax.tree.map(np.asarray, self.carry.sums)
         losses, scores = _mean(sums.loss, sums.steps), _mean(sums.score, sums.steps)
         self.carry = self.carry._replace(sums=jax.tree.map(np.zeros_like, sums))
-        try:
-            validated = [self._validate(rate) for rate in range(max(1, len(self.plan.rates)))]
-        except _InterruptedError:  # the person is waiting: the best weights so far are the result
-            self.best = self.best if self.best.epoch else self._current(0, (-np.inf, -np.inf))
-            return
+        scheduled = float(
+            self.program.optimizer.rate(max(row["step"] - 1, 0), self.steps_per_epoch * self.epochs_planned)
+        )
+        if not self.plan.validated:
+            self.best = self._current(0, self.best.key)
+            row |= {"learning_rate": scheduled, "loss": _number(losses[0]), self.metric: _number(scores[0])}
+        else:
+            try:
+                validated = [self.scorer.validate(*self.weights(rate)) for rate in range(max(1, len(self.plan.rates)))]
+            except InterruptedPassError:  # the person is waiting: the best weights so far are the result
+                self.best = self.best if self.best.epoch else self._current(0, (-np.inf, -np.inf))
+                return
+            row |= self._judge(validated, losses, scores, scheduled)
+        row["examples_per_second"] = round(self.steps_done * self.feed.batch_size / trained, 1)
+        row["seconds"] = round(self.seconds, 3)
+        self.history.append(row)
+        self._replan()
+        for callback in self.callbacks:
+            callback.on_epoch(self, row)
+        if self.plan.patience is not None and self.epoch - self.best.epoch >= self.plan.patience:
+            self.stop("stopped early")
+
+    def _judge(
+        self, validated: list[tuple[float, float | None]], losses: np.ndarray, scores: np.ndarray, scheduled: float
+    ) -> dict[str, Any]:
+        """Keep the weights if they are the best so far, and tell the epoch's numbers.
+
+        Args:
+            validated: loss and score of the validation split for each learning rate.
+            losses, scores: of the training batches, for each.
+            scheduled: the learning rate of the schedule.
+        """
         if not any(np.isfinite(loss) for loss, _ in validated):
             self.status = "diverged"
             raise TrainingError(
@@ -240,8 +263,6 @@ class Training:
             key = (-np.inf, -np.inf) if bad or score is None or not np.isfinite(loss) else (self._better * score, -loss)
             if key > self.best.key or not self.best.epoch:
                 self.best = self._current(rate, key)
-        total = self.steps_per_epoch * self.epochs_planned
-        scheduled = float(self.program.optimizer.rate(max(row["step"] - 1, 0), total))
         numbers = [
             {
                 "learning_rate": rate,
@@ -254,19 +275,11 @@ class Training:
                 self.plan.rates or (1.0,), losses, scores, validated, strict=True
             )
         ]
-        best = numbers[self.best.rate]
-        row |= best | {"learning_rate": scheduled * (self.plan.rates or (1.0,))[self.best.rate]}
-        if self.plan.rates:
-            row |= {"rates": numbers, "schedule": scheduled}
-        row["examples_per_second"] = round(self.steps_done * self.feed.batch_size / trained, 1)
-        row["seconds"] = round(self.seconds, 3)
-        row["best"] = self.best.key > before or self.plan.keep == "last"
-        self.history.append(row)
-        self._replan()
-        for callback in self.callbacks:
-            callback.on_epoch(self, row)
-        if self.plan.patience is not None and self.epoch - self.best.epoch >= self.plan.patience:
-            self.stop("stopped early")
+        row = numbers[self.best.rate] | {
+            "learning_rate": scheduled * (self.plan.rates or (1.0,))[self.best.rate],
+            "best": self.best.key > before or self.plan.keep == "last",
+        }
+        return row | ({"rates": numbers, "schedule": scheduled} if self.plan.rates else {})
 
     def _run_block(self, block: Block) -> None:
         total = self.steps_per_epoch * self.epochs_planned
@@ -344,33 +357,6 @@ class Training:
         pair = (self.carry.params, self.carry.state)
         return jax.tree.map(lambda leaf: leaf[rate], pair) if self.plan.rates else pair
 
-    def _validate(self, rate: int) -> tuple[float, float | None]:
-        outputs = self.outputs(self.data.validation, *self.weights(rate))
-        if not np.isfinite(outputs).all():  # the weights are, but too large to compute with
-            return float("nan"), None
-        if self.data.target.answer == "next":  # the outputs are scores already
-            return float(outputs[:, 0].mean()), self._score(outputs)
-        return float(self._loss(outputs, self._truth)), self._score(outputs)
-
-    def outputs(self, split: Split, params: Params, state: State) -> np.ndarray:
-        """Raw outputs in evaluation for a whole split."""
-
-        def check() -> None:
-            if self._stop == "interrupted" and self.status == "running":
-                raise _InterruptedError
-
-        size = PIECES if self.data.target.answer == "next" else _EVALUATION_BATCH
-        if continues(split):
-            return run_streams(functools.partial(self._advance, params, state), split, size, check)
-        return run_batches(functools.partial(self._predict, params, state), split, size, check)
-
-    def _score(self, outputs: np.ndarray) -> float | None:
-        target = self.data.target
-        metric = standard(target.task)[self.metric]
-        metric.update(heads.answers(target, outputs), target.decode(self._truth))
-        value = metric.result()
-        return None if value is None or not np.isfinite(value) else float(value)
-
     def _replan(self) -> None:
         """Under a time limit, fit the number of epochs to the time that is left."""
         limit = self.plan.time_limit
@@ -380,10 +366,6 @@ class Training:
         left = limit - self.seconds
         more = int(left / (spent / self.epoch))
         self.epochs_planned = max(self.epoch, min(self.plan.epochs, self.epoch + more))
-
-
-class _InterruptedError(Exception):
-    """Ctrl-C during a validation pass."""
 
 
 def _mean(totals: np.ndarray, steps: np.ndarray) -> np.ndarray:

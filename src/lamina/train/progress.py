@@ -16,11 +16,12 @@ if TYPE_CHECKING:
 __all__ = ["LiveProgress", "PlainProgress", "progress_for"]
 
 
-def progress_for(wanted: bool) -> list[Callback]:
-    """The progress display that suits stderr, or none."""
+def progress_for(wanted: bool, heading: str = "") -> list[Callback]:
+    """The progress display that suits stderr, under a heading, or none."""
     if not wanted:
         return []
-    return [LiveProgress() if sys.stderr.isatty() else PlainProgress()]
+    display = LiveProgress() if sys.stderr.isatty() else PlainProgress()
+    return [Heading(heading), display] if heading else [display]
 
 
 def clock(seconds: float | None) -> str:
@@ -57,11 +58,21 @@ def epoch_line(training: Training, row: dict[str, Any]) -> str:
         f"epoch {row['epoch']}/{training.epochs_planned}",
         f"loss {_number(row['loss'])}",
         f"{name} {_number(row[name])}",
-        f"val_loss {_number(row['val_loss'])}",
-        f"val_{name} {_number(row[f'val_{name}'])}" + (" *" if row["best"] else ""),
-        f"{row['examples_per_second']:,.0f}/s",
     ]
-    return "  ".join(parts)
+    if training.plan.validated:
+        parts.append(f"val_loss {_number(row['val_loss'])}")
+        parts.append(f"val_{name} {_number(row[f'val_{name}'])}" + (" *" if row["best"] else ""))
+    return "  ".join([*parts, f"{row['examples_per_second']:,.0f}/s"])
+
+
+class Heading(Callback):
+    """A line before the training begins."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def on_start(self, training: Training) -> None:
+        _say(self._text)
 
 
 class PlainProgress(Callback):
@@ -115,7 +126,8 @@ class LiveProgress(Callback):
 
     def on_epoch(self, training: Training, row: dict[str, Any]) -> None:
         name = training.metric
-        self._validated = f" val {_short(row[f'val_{name}'])}"
+        if training.plan.validated:
+            self._validated = f" val {_short(row[f'val_{name}'])}"
         self._show(training, row["loss"], row[name])
 
     def _show(self, training: Training, loss: float | None, score: float | None) -> None:

@@ -18,7 +18,7 @@ class Recipe:
     """A network and how to train it.
 
     Attributes:
-        freeze_statistics: see `lamina.fit`.
+        freeze_statistics, precision: see `lamina.fit`.
         keep: "best": the weights of the epoch with the best validation score; "last": those at the end, for schedules
             that bring the learning rate to zero, where too few examples are left for validation to choose by.
         origin: where the network's first weights come from, if they are given.
@@ -35,6 +35,7 @@ class Recipe:
     patience: int | None = None
     freeze_statistics: bool = False
     keep: Literal["best", "last"] = "best"
+    precision: Literal["f32", "bf16"] = "f32"
     origin: str = ""
     seconds: float = 0.0
     reasons: tuple[str, ...] = ()

@@ -10,6 +10,7 @@ from lamina.data.base import Data
 from lamina.data.characters import CharacterPreprocessing
 from lamina.data.text_preprocessing import TextPreprocessing
 from lamina.initializers import Zeros
+from lamina.kernels import native
 from lamina.layers import GRU, LSTM, BagOfNGrams, Bidirectional, Dense, Dropout, Embedding, Layer, Parallel, Sequential
 from lamina.losses import Loss, SoftmaxCrossEntropy
 from lamina.optim import AdamW, OneCycle
@@ -72,6 +73,7 @@ def generator(data: Data) -> Recipe:
     """The recipe for a text to go on with."""
     preprocessing = cast(CharacterPreprocessing, data.preprocessing)
     seen = len(data.train) * preprocessing.steps
+    fast = native.fast_bfloat16()
     network: Layer = Sequential(
         Embedding(data.target.units, 64),
         LSTM(384, return_sequences=True, dropout=0.1),
@@ -83,8 +85,10 @@ def generator(data: Data) -> Recipe:
         optimizer=AdamW(3e-3, schedule=OneCycle(), weight_decay=0.01, clip_norm=1.0),
         epochs=min(max(round(_SEEN / seen), 2), 30),
         batch_size=32,
+        precision="bf16" if fast else "f32",
         reasons=(
             f"{seen:,} characters to learn from: one LSTM layer of 384 cells reads pieces of {preprocessing.steps}.",
+            *(("Computed in bfloat16, which this CPU multiplies twice as fast as float32.",) if fast else ()),
         ),
     )
 

@@ -1,0 +1,59 @@
+"""Training once more, on training and validation part together, once validation has chosen how long.
+
+The validation part has done its work when it has chosen an epoch and a learning rate. What it holds may be just what
+the training part lacks: the latest months of a series, one more speaker. scikit-learn's searches end like this
+(``refit=True``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from lamina.data.base import Data
+from lamina.data.joined import JoinedSplit
+from lamina.errors import TrainingError
+from lamina.train.loop import Plan, Training
+from lamina.train.step import Program
+
+__all__ = ["first_share", "train_again"]
+
+
+def first_share(data: Data) -> float:
+    """How much of the time for both trainings the first one may take."""
+    return len(data.train) / (2 * len(data.train) + len(data.validation))
+
+
+def train_again(first: Training, start: Callable[[Program, Data, Plan], Training]) -> Training | None:
+    """From the beginning, for as many epochs as were best in the first training, with the schedule fitted to them.
+
+    Weights that were best in the middle of a schedule, at a high learning rate, were so by chance; as many epochs with
+    a whole schedule are not.
+
+    Args:
+        first: the training that has ended.
+        start: makes and compiles a training.
+
+    Returns:
+        The training with its weights in ``best``, or None where it was interrupted or diverged.
+    """
+    program, plan = first.program, first.plan
+    if plan.rates:
+        optimizer = replace(program.optimizer, learning_rate=plan.rates[first.best.rate])
+        program = replace(program, optimizer=optimizer, rates=0)
+    plan = replace(
+        plan,
+        epochs=first.best.epoch,
+        validated=False,
+        rates=(),
+        keep="last",
+        patience=None,
+        time_limit=None,
+    )
+    whole = JoinedSplit(first.data.validation, first.data.train)  # a book goes on from the one into the other
+    again = start(program, replace(first.data, train=whole), plan)
+    try:
+        again.run()
+    except TrainingError:
+        return None
+    return again if again.status == "finished" else None
