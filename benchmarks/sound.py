@@ -128,7 +128,9 @@ def report(runs: Sequence[dict[str, Any]]) -> str:
     parts = [results.table(header, rows)]
     if failed := [told for told in runs if "error" in told]:
         parts.append("Failed: " + "; ".join(f"{told['speaker']}: {told['error']['message']}" for told in failed))
-    parts.append(f"Each run: `lamina train FOLDER --group '{GROUP}'`, FOLDER having the speaker's sounds under test/.")
+    parts.append(
+        f"Each run: `lamina train FOLDER --group '{GROUP}' --refit`, FOLDER having the speaker's sounds under test/."
+    )
     return "\n\n".join(parts)
 
 
