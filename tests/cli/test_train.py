@@ -114,7 +114,9 @@ def test_refit_trains_again_with_the_validation_part(lamina: Command, desk: Path
     examples = told["examples"]
     assert told["refitted"] == examples["train"] + examples["validation"]
     assert f"refit    trained again on {told['refitted']} examples, the validation part among them" in done.err
-    assert "The model was then trained again from the beginning" in Path(told["report"]).read_text()
+    report = Path(told["report"]).read_text()
+    assert "The model was then trained again from the beginning" in report
+    assert ", of the first training" in report
     assert lm.load(told["model"]).card["refitted"] == told["refitted"]
 
 

@@ -44,7 +44,9 @@ def headline(run: Run) -> Markup:
         )  # fmt: skip
     if run.test and run.validation.get(name) is not None:
         value = run.validation[name]
-        cards.append(_card("Validation", metric_value(name, value[0]), f"95 % interval {interval(name, value)}"))
+        when = ", of the first training" if run.refitted else ""
+        aside = f"95 % interval {interval(name, value)}{when}"
+        cards.append(_card("Validation", metric_value(name, value[0]), aside))
     planned = run.config.get("epochs")
     best = f"the best was number {run.best_epoch}" if run.best_epoch else "none was finished"
     of = f" of {planned}" if planned and planned != len(run.history) else ""
