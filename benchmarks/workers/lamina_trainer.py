@@ -119,7 +119,7 @@ class LaminaTrainer(Trainer):
         training.run()
         cold = finish.result(began)
         training, finish = prepare()
-        training.outputs(split.validation, self.params, self.state)  # compiles the evaluation
+        training.scorer.outputs(split.validation, self.params, self.state)  # compiles the evaluation
         began = time.perf_counter()
         training.run()
         return {"cold": cold, "warm": finish.result(began)}
