@@ -1,4 +1,4 @@
-"""How good are the networks that Lamina chooses for texts? `lamina train` without options, beside scikit-learn.
+"""How good are the networks that Lamina chooses for texts? `lamina train`, also with --refit, beside scikit-learn.
 
     python benchmarks/text.py [SET ...] --data DIR [--quick]
 
@@ -76,7 +76,11 @@ def main() -> None:
             if part.target:
                 train, test = Path(scratch, "train.csv"), Path(scratch, "test.csv")
                 hold_out(whole, train, test, part.text)
-                runs = [lamina_run(part, train, test, Path(scratch), s, options.quick) for s in seeds(options.quick)]
+                runs = [
+                    lamina_run(part, train, test, Path(scratch), seed, options.quick, refit=refit)
+                    for refit in (False, True)
+                    for seed in seeds(options.quick)
+                ]
                 peers = [sklearn_run(part, train, test, seed) for seed in seeds(options.quick)]
             else:
                 runs, peers = [generator_run(whole, Path(scratch), options.quick)], []
@@ -101,19 +105,21 @@ def hold_out(whole: Path, train: Path, test: Path, text: str, share: float = 0.1
     frame.filter(chosen).write_csv(test)
 
 
-def lamina_run(part: Part, train: Path, test: Path, scratch: Path, seed: int, quick: bool) -> dict[str, Any]:
+def lamina_run(
+    part: Part, train: Path, test: Path, scratch: Path, seed: int, quick: bool, *, refit: bool
+) -> dict[str, Any]:
     """Train and measure once; nothing compiled is kept from before."""
-    out = scratch / f"run-{seed}"
+    out = scratch / f"run-{seed}{'-refit' if refit else ''}"
     columns = ["--text", part.text, "--target", part.target]
     typed = [*LAMINA, "train", str(train), *columns, "--test", str(test), "--seed", str(seed), "--out", str(out)]
-    limit = ["--epochs", "1"] if quick else []
+    more = [*(["--epochs", "1"] if quick else []), *(["--refit"] if refit else [])]
     environment = {"LAMINA_COMPILATION_CACHE": "off"}
-    found = run_json([*typed, "--json", "--quiet", *limit], environment)
-    run = {"seed": seed, **_kept(found)}
+    found = run_json([*typed, "--json", "--quiet", *more], environment)
+    run = {"seed": seed, "refit": refit, **_kept(found)}
     if "error" not in found:
         measured = run_json([*LAMINA, "evaluate", str(out), str(test), "--json"], environment)
         run |= {"confusion": measured["confusion"], "classes": measured["classes"]}
-    note(f"{part.file}, seed {seed}: {score(part, run)}, {run['wall_seconds']:.0f} s")
+    note(f"{part.file}, seed {seed}{', refit' if refit else ''}: {score(part, run)}, {run['wall_seconds']:.0f} s")
     return run
 
 
@@ -157,8 +163,10 @@ def score(part: Part, run: dict[str, Any]) -> float:
 
 
 def report(name: str, part: Part, runs: Sequence[dict[str, Any]], peers: Sequence[dict[str, Any]]) -> str:
-    """A row for Lamina and for the peer: the mean over the seeds, and every seed."""
-    grouped: dict[str, list[dict[str, Any]]] = defaultdict(list, {"Lamina": list(runs)})
+    """A row for Lamina, for Lamina with --refit and for the peer: the mean over the seeds, and every seed."""
+    grouped: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for run in runs:
+        grouped["Lamina, --refit" if run.get("refit") else "Lamina"].append(run)
     if peers:
         grouped[f"scikit-learn: {MODELS[part.peer]}"] = list(peers)
     header = ["test part", f"{part.metric}, mean", "each seed", "s to fit, mean", "s the whole process, mean"]
@@ -183,6 +191,8 @@ def report(name: str, part: Part, runs: Sequence[dict[str, Any]], peers: Sequenc
     parts += [f"What it writes (temperature 0.8):\n\n```text\n{sample}\n```" for sample in written]
     asked = f"--text {part.text} --target {part.target} --test … --seed S" if part.target else "--task generate"
     parts.append(f"Each run: `lamina train {part.file} {asked}`, with nothing compiled before.")
+    if peers:
+        parts.append("scikit-learn learns from all rows of train.csv, as Lamina does with --refit.")
     return "\n\n".join(parts)
 
 
