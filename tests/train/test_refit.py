@@ -104,7 +104,7 @@ def test_without_the_second_training_the_first_one_counts(blobs: Data, end: str)
         if end == "diverged":
             raise TrainingError("It diverged.")
 
-    first: Any = SimpleNamespace(program=None, plan=Plan(3, 10), best=Best(epoch=2), data=blobs)
+    first: Any = SimpleNamespace(program=None, plan=Plan(3, 10), best=Best(epoch=2), data=blobs, release=lambda: None)
     again: Any = SimpleNamespace(status=end, run=run)
     assert train_again(first, lambda *parts: again) is None
     again.status, end = "finished", "finished"

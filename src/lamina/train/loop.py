@@ -194,6 +194,10 @@ class Training:
                     callback.on_end(self)
         self.status = self._stop or "finished"
 
+    def release(self) -> None:
+        """Let go of what only more epochs would need: the examples, the optimiser's state, the compiled program."""
+        del self.feed, self.carry, self._chunk
+
     def chosen_history(self) -> list[dict[str, Any]]:
         """The history with the numbers of the learning rate that won, where several were trained."""
         if not self.plan.rates:

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from lamina.data.base import Data
 from lamina.data.joined import JoinedSplit
-from lamina.errors import TrainingError
+from lamina.errors import ConfigError, TrainingError
 from lamina.train.loop import Plan, Training
 from lamina.train.step import Program
 
@@ -31,12 +31,13 @@ def train_again(first: Training, start: Callable[[Program, Data, Plan], Training
     a whole schedule are not.
 
     Args:
-        first: the training that has ended.
+        first: the training that has ended; it is released.
         start: makes and compiles a training.
 
     Returns:
-        The training with its weights in ``best``, or None where it was interrupted or diverged.
+        The training with its weights in ``best``, or None where it could not be finished.
     """
+    first.release()
     program, plan = first.program, first.plan
     if plan.rates:
         optimizer = replace(program.optimizer, learning_rate=plan.rates[first.best.rate])
@@ -51,9 +52,9 @@ def train_again(first: Training, start: Callable[[Program, Data, Plan], Training
         time_limit=None,
     )
     whole = JoinedSplit(first.data.validation, first.data.train)  # a book goes on from the one into the other
-    again = start(program, replace(first.data, train=whole), plan)
     try:
+        again = start(program, replace(first.data, train=whole), plan)
         again.run()
-    except TrainingError:
+    except (ConfigError, TrainingError):  # too little memory is left, or it diverged: there is a trained model already
         return None
     return again if again.status == "finished" else None
