@@ -19,9 +19,13 @@ jax.config.update("jax_numpy_dtype_promotion", "strict")
 hypothesis.settings.register_profile("lamina", deadline=None)
 hypothesis.settings.load_profile("lamina")
 
-# A compilation cache of the tests' own, which the processes that they start share: the user's is left alone.
+# A compilation cache of the tests' own, which the processes that they start share: the user's is left alone. The one of
+# this process has no limit: with a limit JAX looks at all entries, of which there are thousands, whenever it adds one.
 _CACHE = tempfile.mkdtemp(prefix="lamina-tests-")
 os.environ["XDG_CACHE_HOME"] = _CACHE
+jax.config.update("jax_compilation_cache_dir", os.path.join(_CACHE, "unlimited"))
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
 atexit.register(shutil.rmtree, _CACHE, ignore_errors=True)
 
 
