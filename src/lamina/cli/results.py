@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from typing import Any
 
 from lamina.cli.evaluate import interval
@@ -61,10 +62,7 @@ def _describe_metrics(reporter: Reporter, run: Run) -> None:
             value, low, high = metrics[name]
             row += [metric_number(value), interval(low, high)]
         rows.append(row)
-    first, *rest = aligned(rows, right=range(1, len(head), 2))
-    reporter.say(styled(first))
-    for line in [*rest, ""]:
-        reporter.say(line)
+    _say_table(reporter, rows, range(1, len(head), 2))
 
 
 def _describe_baselines(reporter: Reporter, run: Run) -> None:
@@ -75,10 +73,7 @@ def _describe_baselines(reporter: Reporter, run: Run) -> None:
         [row["baseline"], metric_number(row["validation"]), metric_number(row["test"])]
         for row in run.data.card.facts["baselines"]
     ]
-    first, *rest = aligned(rows, right=(1, 2))
-    reporter.say(styled(first))
-    for line in [*rest, ""]:
-        reporter.say(line)
+    _say_table(reporter, rows, (1, 2))
 
 
 def _describe_rates(reporter: Reporter, run: Run) -> None:
@@ -89,9 +84,13 @@ def _describe_rates(reporter: Reporter, run: Run) -> None:
         scored = [(row["rates"][place][key], row["epoch"]) for row in run.history]
         score, epoch = max(((score, -epoch) for score, epoch in scored if score is not None), default=(None, 0))
         rows.append([f"{entry['learning_rate']:g}", metric_number(score), str(-epoch), metric_number(entry["loss"])])
-    first, *rest = aligned(rows, right=(0, 1, 2, 3))
-    reporter.say(styled(first))
-    for line in [*rest, ""]:
+    _say_table(reporter, rows, (0, 1, 2, 3))
+
+
+def _say_table(reporter: Reporter, rows: Sequence[Sequence[str]], right: Sequence[int]) -> None:
+    """A table under its styled first row, and an empty line."""
+    first, *rest = aligned(rows, right=right)
+    for line in (styled(first), *rest, ""):
         reporter.say(line)
 
 

@@ -24,12 +24,15 @@ class JoinedSplit:
     def __init__(self, first: Split, second: Split) -> None:
         self._first, self._second = first, second
         self.targets = np.concatenate([first.targets, second.targets])
-        self.names = (*first.names, *second.names)
         self.in_memory = first.in_memory and second.in_memory
         self.continues = continues(first) and continues(second)
 
     def __len__(self) -> int:
         return len(self.targets)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return (*self._first.names, *self._second.names)  # made when asked for: those of files are kept packed
 
     @property
     def warnings(self) -> list[str]:

@@ -33,12 +33,12 @@ def matmul(x: jax.Array, kernel: jax.Array) -> jax.Array:
             f"matmul expects x (..., inputs) and a kernel (inputs, units) of its dtype, got {tuple(x.shape)} {x.dtype} "
             f"and {tuple(kernel.shape)} {kernel.dtype}."
         )
+    rows = math.prod(x.shape[:-1])
     if x.dtype != jnp.bfloat16:
         # As one matrix: the kernel's gradient sums over all axes but the last, and XLA:CPU takes up to six times as
         # long for a product that sums over two.
-        return (x.reshape(-1, x.shape[-1]) @ kernel).reshape(*x.shape[:-1], kernel.shape[1])
+        return (x.reshape(rows, x.shape[-1]) @ kernel).reshape(*x.shape[:-1], kernel.shape[1])
     # A convolution whose window is one row: the rows are its axis of space, cut into parts that threads share.
-    rows = math.prod(x.shape[:-1])
     parts = math.gcd(rows, _PARTS)
     y = conv(x.reshape(parts, rows // parts, x.shape[-1]), kernel[None], padding="VALID")
     return y.reshape(*x.shape[:-1], kernel.shape[1])

@@ -42,15 +42,7 @@ def train_again(first: Training, start: Callable[[Program, Data, Plan], Training
     if plan.rates:
         optimizer = replace(program.optimizer, learning_rate=plan.rates[first.best.rate])
         program = replace(program, optimizer=optimizer, rates=0)
-    plan = replace(
-        plan,
-        epochs=first.best.epoch,
-        validated=False,
-        rates=(),
-        keep="last",
-        patience=None,
-        time_limit=None,
-    )
+    plan = Plan(first.best.epoch, plan.batch_size, plan.seed, validated=False)
     whole = JoinedSplit(first.data.validation, first.data.train)  # a book goes on from the one into the other
     try:
         again = start(program, replace(first.data, train=whole), plan)

@@ -34,10 +34,14 @@ class Scorer:
 
     def __init__(self, program: Program, data: Data, interrupted: Callable[[], bool]) -> None:
         self._data, self._interrupted = data, interrupted
-        self._truth = heads.truth(data.target, data.preprocessing, data.validation)
         self._predict = jax.jit(program.predict)
         self._advance = jax.jit(program.advance)
         self._loss = jax.jit(program.loss)  # one by one, its small operations take longer to compile
+
+    @functools.cached_property
+    def _truth(self) -> np.ndarray:
+        # An auto-encoder's is the whole split, and a training without validation never asks for it.
+        return heads.truth(self._data.target, self._data.preprocessing, self._data.validation)
 
     def validate(self, params: Params, state: State) -> tuple[float, float | None]:
         """Loss and score; NaN and None where the outputs are not finite.
